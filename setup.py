@@ -1,0 +1,31 @@
+"""The extension module; everything else is in pyproject.toml."""
+
+from glob import glob
+
+import numpy
+from setuptools import Extension, setup
+
+setup(
+    ext_modules=[
+        Extension(
+            "crnn._core",
+            sources=sorted(glob("csrc/*/*.c")),
+            # Kernels are included, not linked: any header may change any object.
+            depends=sorted(glob("csrc/**/*.h", recursive=True)),
+            extra_compile_args=[
+                # As a system header, for its macros are not pedantic.
+                f"-isystem{numpy.get_include()}",
+                "-std=c11",
+                "-O3",
+                "-fvisibility=hidden",
+                # One order of accumulation: a multiply-add only where it is written.
+                "-ffp-contract=off",
+                "-fno-math-errno",
+                "-Wall",
+                "-Wextra",
+                "-Wpedantic",
+            ],
+            extra_link_args=["-Wl,-S"],
+        )
+    ]
+)
