@@ -1,0 +1,123 @@
+/*
+ * crnn.h - the public C interface: a network of Elman cells over raw buffers.
+ *
+ * Sizes: T time, B batch, I input, H hidden, L layers, D directions.  Nothing here
+ * allocates, starts threads or needs Python; a C program can use it alone.
+ */
+#ifndef CRNN_H
+#define CRNN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sizes.h"
+
+typedef enum { CRNN_F32, CRNN_F64 } crnn_dtype;
+typedef enum { CRNN_IDENTITY, CRNN_TANH, CRNN_RELU } crnn_activation;
+
+typedef enum {
+    CRNN_OK,
+    CRNN_OVERFLOW,  /* a size does not fit in ptrdiff_t */
+    CRNN_NO_MEMORY, /* the caller's allocator refused the scratch memory */
+    CRNN_CANCELLED, /* crnn_watch.cancelled returned true */
+} crnn_status;
+
+/* The arithmetic compiled for one instruction set and dtype; kernels.h has the fields.
+ */
+typedef struct crnn_kernels crnn_kernels;
+
+/* The i-th variant of the kernels in this binary, slowest first, "generic" at 0; NULL
+ * past the last one. */
+const crnn_kernels *crnn_variant(size_t i, crnn_dtype dtype);
+const char *crnn_isa(const crnn_kernels *kernels);
+
+/* y[n] = tanh(x[n]); max error in ulp and special values: tanh_tmpl.h. */
+void crnn_tanh(const crnn_kernels *kernels, const void *x, void *y, size_t n);
+
+/*
+ * Values of U(-k, k) from the 32-bit outputs of a generator, as torch draws them:
+ * float32 from one output each, float64 from two, high word first.  Source: torch 2.13,
+ * aten/src/ATen/core/DistributionsHelper.h.
+ */
+void crnn_uniform_f32(const uint32_t *raw, float k, float *out, size_t n);
+void crnn_uniform_f64(const uint32_t *raw, double k, double *out, size_t n);
+
+/* One layer and direction.  Matrices are transposed: a row holds what one input feature
+ * adds to every output. */
+typedef struct {
+    const void *w_ih; /* [I][H], above layer 0 [D*H][H] */
+    const void *w_hh; /* [H][H] */
+    const void *b_ih; /* [H], or NULL */
+    const void *b_hh; /* [H], NULL together with b_ih */
+} crnn_weights;
+
+typedef struct {
+    const crnn_kernels *kernels;
+    crnn_activation activation;
+    size_t input_size;           /* I */
+    size_t hidden_size;          /* H */
+    size_t num_layers;           /* L */
+    size_t num_directions;       /* D */
+    const crnn_weights *weights; /* [L*D], at layer * D + direction */
+} crnn_network;
+
+/* A three-dimensional array; strides in bytes, any sign, multiples of the element's
+ * alignment. */
+typedef struct {
+    char *data;
+    ptrdiff_t stride[3];
+} crnn_view;
+
+/*
+ * The arrays of one call.  Inputs are never written; outputs overlap nothing.
+ *
+ * lengths makes the batch ragged: row b has steps 0 .. lengths[b]-1, its reverse
+ * direction starts at its own last step, and padded steps of y become zero.  offsets
+ * makes it packed: step t of x, y and masks starts at row offsets[t], its rows lie one
+ * batch stride apart and are those longer than t; rows then come longest first, and
+ * lengths must be given.
+ */
+typedef struct {
+    size_t num_steps;      /* T */
+    size_t num_rows;       /* B */
+    const size_t *lengths; /* [B], 1 .. T (0 .. T in a packed batch), or NULL: T each */
+    const size_t *offsets; /* [T], or NULL */
+    crnn_view x;           /* [T][B][I] */
+    crnn_view h0;          /* [L*D][B][H], last axis contiguous; NULL data: zeros */
+    crnn_view y;           /* [T][B][D*H] out, last axis contiguous */
+    crnn_view hn; /* [L*D][B][H] out, last axis contiguous; NULL data: not wanted, T = 1
+                     and L*D = 1 */
+    const crnn_view *masks; /* [L-1] of [T][B][D*H], last axis contiguous: factors on
+                               what layer l hands to l+1 */
+} crnn_batch;
+
+/* Asked about once a millisecond of work. */
+typedef struct {
+    bool (*cancelled)(void *context);
+    void *context;
+} crnn_watch;
+
+/* Bytes of scratch memory that crnn_forward() needs. */
+crnn_status crnn_forward_scratch(const crnn_network *net, const crnn_batch *batch,
+                                 size_t *bytes);
+
+/*
+ * Run the whole network over a batch:
+ *
+ *     for l in layers, d in directions, t in time:
+ *         h[t] = act(b_ih + b_hh + w_ih x[t] + w_hh h[t-1])
+ *
+ * One order of accumulation, whatever the machine and the shape: b_ih + b_hh, then fma
+ * over the inputs in ascending order, then over the hidden units.  scratch is aligned
+ * to 64 bytes.  After CRNN_CANCELLED the outputs are undefined. Source: Elman 1990;
+ * torch.nn.RNN for the layers, directions and biases.
+ */
+crnn_status crnn_forward(const crnn_network *net, const crnn_batch *batch,
+                         const crnn_watch *watch, void *scratch);
+
+/* Multiply-adds of one call, saturated: what callers weigh the cost of threads and
+ * locks against. */
+size_t crnn_forward_work(const crnn_network *net, const crnn_batch *batch);
+
+#endif

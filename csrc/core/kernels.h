@@ -1,0 +1,56 @@
+/*
+ * kernels.h - the table of functions that every (instruction set, dtype) fills, and
+ * what they work on.
+ */
+#ifndef CRNN_KERNELS_H
+#define CRNN_KERNELS_H
+
+#include "crnn.h"
+
+#if defined(__x86_64__)
+#define CRNN_X86
+#elif defined(__aarch64__)
+#define CRNN_AARCH64
+#endif
+
+/* One sum of a product: what the rows x add through the matrix w. */
+typedef struct {
+    void *const *x;   /* [rows] -> x[k], read only */
+    ptrdiff_t x_step; /* elements from x[0] to x[1] */
+    const void *w;    /* [k][w_step] */
+    size_t w_step;    /* elements from one row of w to the next */
+    size_t k;
+} crnn_term;
+
+/*
+ * y[r][c] = act(start + sum of terms), for r in rows and c in first_col .. last_col-1,
+ * each sum ascending in k. start is y itself (resume), b_ih + b_hh, or zero where b_ih
+ * is NULL.  y may be an x only where act reads no column that another column's product
+ * still needs: never, unless num_terms is 0.
+ */
+typedef struct {
+    size_t rows;
+    size_t first_col, last_col;
+    crnn_term terms[2];
+    size_t num_terms;
+    bool resume;
+    const void *b_ih; /* [cols] */
+    const void *b_hh; /* [cols] */
+    void *const *y;   /* [rows] -> y[cols] */
+    crnn_activation activation;
+} crnn_affine;
+
+struct crnn_kernels {
+    const char *isa;
+    size_t element; /* bytes */
+    void (*affine)(const crnn_affine *a);
+    void (*scale)(void *y, const void *factor, size_t n); /* y[n] *= factor[n] */
+    void (*tanh)(const void *x, void *y, size_t n);
+};
+
+extern const crnn_kernels crnn_kernels_generic_f32, crnn_kernels_generic_f64;
+extern const crnn_kernels crnn_kernels_avx2_f32, crnn_kernels_avx2_f64;
+extern const crnn_kernels crnn_kernels_avx512_f32, crnn_kernels_avx512_f64;
+extern const crnn_kernels crnn_kernels_neon_f32, crnn_kernels_neon_f64;
+
+#endif

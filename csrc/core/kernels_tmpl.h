@@ -1,0 +1,173 @@
+/*
+ * kernels_tmpl.h - every kernel once, on the vector operations; included by
+ * kernels_<isa>_<dtype>.c after a vec_*.h.
+ *
+ * Lanes run across outputs, never along a sum, so that every variant adds in the same
+ * order.
+ */
+#include <math.h>
+
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+#include "tanh_tmpl.h"
+
+#include "cells/rnn.h"
+
+/* Rows and accumulators of the largest tile of any instruction set. */
+#define MAX_ROWS 8
+#define MAX_TILE 16
+
+INLINE vf load(const real *p, size_t n, bool whole)
+{
+    return whole ? vf_load(p) : vf_loadn(p, n);
+}
+
+INLINE void finish(const vf *acc, real *const *y, int mr, int nv, size_t n, bool whole,
+                   crnn_activation activation)
+{
+    UNROLL
+    for (int r = 0; r < mr; r++) {
+        UNROLL
+        for (int v = 0; v < nv; v++) {
+            vf h = cell_forward(acc[r * nv + v], activation);
+            if (whole || v < nv - 1)
+                vf_store(y[r] + v * VF_N, h);
+            else
+                vf_storen(y[r] + v * VF_N, h, n);
+        }
+    }
+}
+
+/*
+ * One tile of crnn_affine in registers: mr rows by nv vectors of columns, the last of n
+ * columns.  mr, nv and whole (n is VF_N) are constants wherever this is inlined.
+ */
+INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, size_t n,
+                 bool whole)
+{
+    vf acc[MAX_TILE];
+    real *y[MAX_ROWS];
+    UNROLL
+    for (int r = 0; r < mr; r++)
+        y[r] = (real *)a->y[row + r] + col;
+
+    UNROLL
+    for (int v = 0; v < nv; v++) {
+        const bool full = whole || v < nv - 1;
+        vf bias = vf_set1(0);
+        if (!a->resume && a->b_ih)
+            bias = vf_add(load((const real *)a->b_ih + col + v * VF_N, n, full),
+                          load((const real *)a->b_hh + col + v * VF_N, n, full));
+        UNROLL
+        for (int r = 0; r < mr; r++)
+            acc[r * nv + v] = a->resume ? load(y[r] + v * VF_N, n, full) : bias;
+    }
+
+    for (size_t i = 0; i < a->num_terms; i++) {
+        const crnn_term *term = &a->terms[i];
+        const real *w = (const real *)term->w + col, *x[MAX_ROWS];
+        const size_t k_end = term->k, w_step = term->w_step;
+        const ptrdiff_t x_step = term->x_step;
+        UNROLL
+        for (int r = 0; r < mr; r++)
+            x[r] = term->x[row + r];
+        for (size_t k = 0; k < k_end; k++, w += w_step) {
+            vf wk[MAX_TILE];
+            UNROLL
+            for (int v = 0; v < nv; v++)
+                wk[v] = load(w + v * VF_N, n, whole || v < nv - 1);
+            UNROLL
+            for (int r = 0; r < mr; r++) {
+                vf xk = vf_set1(x[r][(ptrdiff_t)k * x_step]);
+                UNROLL
+                for (int v = 0; v < nv; v++)
+                    acc[r * nv + v] = vf_fma(xk, wk[v], acc[r * nv + v]);
+            }
+        }
+    }
+
+    if (a->activation == CRNN_TANH)
+        finish(acc, y, mr, nv, n, whole, CRNN_TANH);
+    else if (a->activation == CRNN_RELU)
+        finish(acc, y, mr, nv, n, whole, CRNN_RELU);
+    else
+        finish(acc, y, mr, nv, n, whole, CRNN_IDENTITY);
+}
+
+#define DEFINE_TILE(mr, nv)                                                            \
+    static void tile_##mr##x##nv(const crnn_affine *a, size_t row, size_t col,         \
+                                 size_t n)                                             \
+    {                                                                                  \
+        if (n == VF_N)                                                                 \
+            tile(a, row, col, mr, nv, n, true);                                        \
+        else                                                                           \
+            tile(a, row, col, mr, nv, n, false);                                       \
+    }
+VF_TILES(DEFINE_TILE)
+
+typedef struct {
+    size_t rows, vectors;
+    void (*run)(const crnn_affine *a, size_t row, size_t col, size_t n);
+} tile_shape;
+
+#define TILE_SHAPE(mr, nv) {mr, nv, tile_##mr##x##nv},
+static const tile_shape shapes[] = {VF_TILES(TILE_SHAPE)};
+
+/* Columns outside, rows inside: a panel of w stays in cache for all rows. */
+static void affine(const crnn_affine *a)
+{
+    size_t row = 0;
+    for (const tile_shape *widest = shapes; row < a->rows; widest++) {
+        const size_t end = row + (a->rows - row) / widest->rows * widest->rows;
+        for (size_t col = a->first_col; row < end && col < a->last_col;) {
+            const tile_shape *shape = widest;
+            const size_t left = a->last_col - col;
+            while ((shape->vectors - 1) * VF_N >= left)
+                shape++;
+            const size_t before = (shape->vectors - 1) * VF_N;
+            const size_t n = crnn_min(left - before, VF_N);
+            for (size_t r = row; r < end; r += shape->rows)
+                shape->run(a, r, col, n);
+            col += before + n;
+        }
+        row = end;
+    }
+}
+
+static void scale(void *y, const void *factor, size_t n)
+{
+    for (size_t i = 0; i < n; i += VF_N) {
+        const size_t left = crnn_min(n - i, VF_N);
+        real *p = (real *)y + i;
+        vf_storen(p,
+                  vf_mul(vf_loadn(p, left), vf_loadn((const real *)factor + i, left)),
+                  left);
+    }
+}
+
+static void map_tanh(const void *x, void *y, size_t n)
+{
+    for (size_t i = 0; i < n; i += VF_N) {
+        const size_t left = crnn_min(n - i, VF_N);
+        vf h = cell_forward(vf_loadn((const real *)x + i, left), CRNN_TANH);
+        vf_storen((real *)y + i, h, left);
+    }
+}
+
+#define TABLE_NAME(isa, bits) TABLE_NAME_(isa, bits)
+#define TABLE_NAME_(isa, bits) crnn_kernels_##isa##_f##bits
+#define TEXT(isa) TEXT_(isa)
+#define TEXT_(isa) #isa
+
+const crnn_kernels TABLE_NAME(CRNN_ISA, CRNN_REAL_BITS) = {
+    .isa = TEXT(CRNN_ISA),
+    .element = sizeof(real),
+    .affine = affine,
+    .scale = scale,
+    .tanh = map_tanh,
+};
