@@ -1,0 +1,101 @@
+/*
+ * binding.h - what the files of the binding share: module state, the network object,
+ * views of arrays.
+ *
+ * The binding joins Python and the core.  A call parses its arguments, checks whatever
+ * could make the core read or write wrong memory, copies pointers, shapes and strides,
+ * and only then releases the GIL; the core touches no Python object.  What users can
+ * get wrong in words is said by the Python classes.
+ */
+#ifndef CRNN_BINDING_H
+#define CRNN_BINDING_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
+#define PY_ARRAY_UNIQUE_SYMBOL crnn_array_api
+#ifndef CRNN_IMPORTS_NUMPY
+#define NO_IMPORT_ARRAY
+#endif
+#include <numpy/arrayobject.h>
+#undef I /* the imaginary unit of <complex.h>; here it is a size */
+
+#include "../core/crnn.h"
+#include "../runtime/machine.h"
+#include "../runtime/memory.h"
+
+#ifndef Py_BEGIN_CRITICAL_SECTION /* before Python 3.13 the GIL is enough */
+#define Py_BEGIN_CRITICAL_SECTION(op) {
+#define Py_END_CRITICAL_SECTION() }
+#endif
+
+/* A function where the C API wants an object pointer, which ISO C does not convert. */
+#define SLOT(function) ((void *)(uintptr_t)(function))
+
+typedef struct {
+    PyObject *shape_error;
+    PyObject *dtype_error;
+    PyObject *network_type;
+    PyObject *forward; /* "forward" */
+    size_t variant;    /* of the kernels that calls use */
+} module_state;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *training, *dropout, *mode, *batch_first; /* read at every call */
+    PyObject *memory;            /* capsule that owns weights; NULL until allocate() */
+    const crnn_weights *weights; /* [L*D] */
+    crnn_dtype dtype;
+    size_t input_size, hidden_size, num_layers, num_directions;
+    char is_cell;   /* arrays without a time axis, one output */
+    char is_direct; /* forward() is not overridden */
+} network_object;
+
+extern struct PyModuleDef crnn_module;
+
+module_state *state_of(const network_object *self);
+
+/* Set the exception that says a status, or that the network has no parameters; always
+ * return NULL. */
+PyObject *raise_status(crnn_status status);
+PyObject *raise_uninitialised(const network_object *self);
+
+/* network.c: parameters and attributes. */
+extern PyType_Spec network_spec;
+
+/* call.c, run.c: from arrays to arrays. */
+PyObject *network_call(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *network_run(PyObject *self, PyObject *args, PyObject *kwargs);
+
+/*
+ * axes.c: arrays described by the letters of their axes: T time, B batch, I input, H
+ * hidden, S = L*D states, F = D*H features, N rows of a packed batch.
+ */
+typedef struct {
+    size_t of[26]; /* by letter; UNBOUND until an array binds it */
+} axis_sizes;
+
+#define UNBOUND SIZE_MAX
+#define SIZE(sizes, letter) ((sizes)->of[(letter) - 'A'])
+
+/* Whether the core can read the array in place: a plain one of this dtype, native and
+ * aligned. */
+bool array_is_plain(PyObject *array, int type_num);
+
+/* Give the view of an array; the axis that contradicts the sizes, ndim for a wrong
+ * rank, or -1 when it fits. */
+int array_bind(PyArrayObject *array, const char *axes, axis_sizes *sizes,
+               crnn_view *view);
+
+/* The same, for arguments that nobody has checked: false with an exception that names
+ * the array and the axis. */
+bool array_require(PyObject *array, const char *name, int type_num, const char *axes,
+                   axis_sizes *sizes, crnn_view *view);
+
+/* A new C-contiguous array with these axes, and its view. */
+PyArrayObject *array_new(int type_num, const char *axes, const axis_sizes *sizes,
+                         crnn_view *view);
+
+#endif

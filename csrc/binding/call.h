@@ -1,0 +1,53 @@
+/*
+ * call.h - one call of a network on its way from arrays to the core.
+ */
+#ifndef CRNN_CALL_H
+#define CRNN_CALL_H
+
+#include "binding.h"
+
+/* How the axes of the arrays are named; axes_of[] in compute.c. */
+typedef enum {
+    TIME_FIRST,
+    BATCH_FIRST,
+    UNBATCHED,
+    PACKED,
+    CELL,
+    UNBATCHED_CELL
+} call_layout;
+
+typedef struct {
+    const char *x, *states, *y;
+} call_axes;
+
+extern const call_axes axes_of[];
+
+/* Everything that one call knows before it computes. */
+typedef struct {
+    const network_object *self;
+    int type_num;
+    call_layout layout;
+    axis_sizes sizes;
+    crnn_network net;
+    crnn_batch batch;
+    PyObject *x, *h0; /* borrowed; h0 NULL: zeros */
+    PyObject *memory; /* owned: keeps the parameters that net points to */
+} pending_call;
+
+/* How a network reads arrays of this rank, as its attributes stand. */
+call_layout call_layout_of(const network_object *self, int x_ndim);
+
+/*
+ * Start a call with what the network alone decides; self->memory is not NULL.  A mode
+ * that is no activation leaves CRNN_IDENTITY.
+ */
+void call_prepare(pending_call *c, const network_object *self, size_t variant,
+                  call_layout layout);
+
+/* Whether the states' last axis is contiguous, as the recurrence reads them. */
+bool call_can_read(const pending_call *c, const crnn_view *states);
+
+/* Make the outputs, compute them and let go of the parameters; T and B are bound. */
+PyObject *call_finish(pending_call *c);
+
+#endif

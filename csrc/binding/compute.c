@@ -1,0 +1,159 @@
+/*
+ * compute.c - from prepared views to results: outputs, scratch memory, GIL, signals.
+ */
+#include "call.h"
+
+/* Multiply-adds below which giving up the GIL costs more than it is worth: some 5 us.
+ */
+#define RELEASE_WORK ((size_t)1 << 18)
+/* Ctrl-C is answered within 100 ms; looking for it takes the GIL. */
+#define SIGNAL_INTERVAL_NS 10000000
+/* A small call's scratch memory: on the stack, which may be that of a thread with 64
+ * KiB. */
+#define STACK_SCRATCH 4096
+
+const call_axes axes_of[] = {
+    [TIME_FIRST] = {"TBI", "SBH", "TBF"}, [BATCH_FIRST] = {"BTI", "SBH", "BTF"},
+    [UNBATCHED] = {"TI", "SH", "TF"},     [PACKED] = {"NI", "SBH", "NF"},
+    [CELL] = {"BI", "BH", "BF"},          [UNBATCHED_CELL] = {"I", "H", "F"},
+};
+
+static crnn_activation activation_of(PyObject *mode)
+{
+    if (!mode || !PyUnicode_Check(mode))
+        return CRNN_IDENTITY;
+    return PyUnicode_CompareWithASCIIString(mode, "RNN_TANH") == 0   ? CRNN_TANH
+           : PyUnicode_CompareWithASCIIString(mode, "RNN_RELU") == 0 ? CRNN_RELU
+                                                                     : CRNN_IDENTITY;
+}
+
+call_layout call_layout_of(const network_object *self, int x_ndim)
+{
+    if (self->is_cell)
+        return x_ndim == 1 ? UNBATCHED_CELL : CELL;
+    if (x_ndim == 2)
+        return UNBATCHED;
+    return self->batch_first == Py_True ? BATCH_FIRST : TIME_FIRST;
+}
+
+void call_prepare(pending_call *c, const network_object *self, size_t variant,
+                  call_layout layout)
+{
+    *c = (pending_call){
+        .self = self,
+        .memory = Py_NewRef(self->memory),
+        .type_num = self->dtype == CRNN_F32 ? NPY_FLOAT : NPY_DOUBLE,
+        .layout = layout,
+        .net =
+            {
+                .kernels = crnn_variant(variant, self->dtype),
+                .activation = activation_of(self->mode),
+                .input_size = self->input_size,
+                .hidden_size = self->hidden_size,
+                .num_layers = self->num_layers,
+                .num_directions = self->num_directions,
+                .weights = self->weights,
+            },
+    };
+    for (size_t i = 0; i < sizeof c->sizes.of / sizeof *c->sizes.of; i++)
+        c->sizes.of[i] = UNBOUND;
+    SIZE(&c->sizes, 'I') = self->input_size;
+    SIZE(&c->sizes, 'H') = self->hidden_size;
+    SIZE(&c->sizes, 'S') = self->num_layers * self->num_directions;
+    SIZE(&c->sizes, 'F') = self->hidden_size * self->num_directions;
+    if (self->is_cell)
+        SIZE(&c->sizes, 'T') = 1;
+    if (layout == UNBATCHED || layout == UNBATCHED_CELL)
+        SIZE(&c->sizes, 'B') = 1;
+}
+
+bool call_can_read(const pending_call *c, const crnn_view *states)
+{
+    return states->stride[2] == (ptrdiff_t)(c->type_num == NPY_FLOAT ? 4 : 8) ||
+           c->self->hidden_size == 1 || SIZE(&c->sizes, 'B') == 0;
+}
+
+typedef struct {
+    PyThreadState *thread;
+    uint64_t looked;
+} signal_watch;
+
+/* crnn_watch.cancelled: let Python's signal handlers run now and then, in the caller's
+ * environment. */
+static bool interrupted(void *context)
+{
+    signal_watch *watch = context;
+    const uint64_t now = crnn_now();
+    if (now - watch->looked < SIGNAL_INTERVAL_NS)
+        return false;
+    PyEval_RestoreThread(watch->thread);
+    const bool raised = PyErr_CheckSignals() < 0;
+    watch->thread = PyEval_SaveThread();
+    watch->looked = crnn_now();
+    return raised;
+}
+
+/* Compute without the GIL.  A weak reference to an array makes NumPy refuse to resize
+ * it. */
+static crnn_status compute_released(const pending_call *c, void *scratch)
+{
+    PyObject *weak_x = PyWeakref_NewRef(c->x, NULL);
+    PyObject *weak_h0 = weak_x && c->h0 ? PyWeakref_NewRef(c->h0, NULL) : NULL;
+    crnn_status status = CRNN_NO_MEMORY;
+    if (weak_x && (weak_h0 || !c->h0)) {
+        signal_watch context = {.looked = crnn_now()};
+        const crnn_watch watch = {interrupted, &context};
+        context.thread = PyEval_SaveThread();
+        const crnn_fpenv callers = crnn_fpenv_enter();
+        status = crnn_forward(&c->net, &c->batch, &watch, scratch);
+        crnn_fpenv_leave(callers);
+        PyEval_RestoreThread(context.thread);
+    }
+    Py_XDECREF(weak_x);
+    Py_XDECREF(weak_h0);
+    return status;
+}
+
+static crnn_status compute(const pending_call *c)
+{
+    _Alignas(64) char stack[STACK_SCRATCH];
+    size_t bytes;
+    crnn_status status = crnn_forward_scratch(&c->net, &c->batch, &bytes);
+    if (status != CRNN_OK)
+        return status;
+    void *scratch = bytes <= sizeof stack ? stack : crnn_alloc(bytes);
+    if (!scratch)
+        return CRNN_NO_MEMORY;
+    if (crnn_forward_work(&c->net, &c->batch) >= RELEASE_WORK) {
+        status = compute_released(c, scratch);
+    } else {
+        const crnn_fpenv callers = crnn_fpenv_enter();
+        status = crnn_forward(&c->net, &c->batch, NULL, scratch);
+        crnn_fpenv_leave(callers);
+    }
+    if (scratch != stack)
+        crnn_free(scratch);
+    return status;
+}
+
+PyObject *call_finish(pending_call *c)
+{
+    PyArrayObject *y = NULL, *hn = NULL;
+    PyObject *result = NULL;
+    c->batch.num_steps = SIZE(&c->sizes, 'T');
+    c->batch.num_rows = SIZE(&c->sizes, 'B');
+    y = array_new(c->type_num, axes_of[c->layout].y, &c->sizes, &c->batch.y);
+    if (y && !c->self->is_cell)
+        hn = array_new(c->type_num, axes_of[c->layout].states, &c->sizes, &c->batch.hn);
+    if (y && (hn || c->self->is_cell)) {
+        const crnn_status status = compute(c);
+        if (status != CRNN_OK)
+            raise_status(status);
+        else
+            result = hn ? PyTuple_Pack(2, y, hn) : Py_NewRef((PyObject *)y);
+    }
+    Py_XDECREF(y);
+    Py_XDECREF(hn);
+    Py_CLEAR(c->memory);
+    return result;
+}
