@@ -1,0 +1,52 @@
+"""The version, the choice of kernels at import, and a description of both."""
+
+import os
+import platform
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from . import _core
+
+__version__ = "0.1.0"
+
+
+def select_isa() -> None:
+    """Let ``CRNN_ISA`` override the best kernels; a name that cannot run only warns."""
+    wanted = os.environ.get("CRNN_ISA", "")
+    if not wanted:
+        return
+    if wanted in _core.isas():
+        _core.set_isa(wanted)
+    else:
+        warnings.warn(
+            f"CRNN_ISA={wanted!r} is ignored: this machine can run "
+            f"{', '.join(_core.isas())}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def cpu_name() -> str:
+    """The processor's name as the operating system gives it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def show_config() -> None:
+    """Print the version, the machine and what crnn uses of it."""
+    isas = _core.isas()
+    current = _core.set_isa(isas[0])
+    _core.set_isa(current)
+    print(f"crnn     {__version__}")
+    print(f"CPU      {cpu_name()}")
+    print(f"ISAs     {', '.join(isas)}; using {current}")
+    print("threads  1")
+    print(f"NumPy    {np.__version__}")
+    print(f"Python   {platform.python_version()}")

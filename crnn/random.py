@@ -1,0 +1,94 @@
+"""Random numbers: torch's initial parameters from torch's seeds, and dropout's masks.
+
+Parameters come from one MT19937 stream, the generator of torch on a CPU, so that the
+same seed gives the same parameters bit for bit.  Masks come from a stream of their own,
+NumPy's Philox keyed by the same seed: drawing one leaves the other where it was.
+Unseeded, both start from the operating system's entropy.
+"""
+
+import math
+import numbers
+import secrets
+import sys
+import threading
+
+import numpy as np
+
+from . import _core
+from ._core import ShapeError
+
+_lock = threading.Lock()
+_parameter_stream = None
+_mask_stream = None
+
+
+def _seed(seed: int) -> None:
+    global _parameter_stream, _mask_stream
+    _parameter_stream = np.random.RandomState(seed & 0xFFFFFFFF)
+    _mask_stream = np.random.Generator(np.random.Philox(key=seed))
+
+
+def manual_seed(seed: int) -> None:
+    """Seed the streams of initial parameters and of dropout.
+
+    ``crnn.manual_seed(s); crnn.RNN(...)`` has bit for bit the parameters of
+    ``torch.manual_seed(s); torch.nn.RNN(...)``.
+
+    Args:
+        seed: in -2**63 .. 2**64-1; a negative one counts from 2**64, as in torch.
+
+    Raises:
+        ValueError: seed is outside that range.
+    """
+    seed = int(seed)
+    if not -(2**63) <= seed < 2**64:
+        raise ValueError(f"seed must be in -2**63 .. 2**64-1, got {seed}")
+    with _lock:
+        _seed(seed % 2**64)
+
+
+def uniform(shape: tuple[int, ...], dtype: np.dtype, hidden_size: int) -> np.ndarray:
+    """Initial values of one parameter: U(-k, k) with k = 1 / sqrt(hidden_size)."""
+    k = 1 / math.sqrt(hidden_size) if hidden_size else 0.0
+    values = np.empty(math.prod(shape), dtype)
+    with _lock:
+        if _parameter_stream is None:
+            _seed(secrets.randbits(64))
+        raw = _parameter_stream.randint(
+            0, 2**32, values.size * dtype.itemsize // 4, dtype=np.uint32
+        )
+    _core.fill_uniform(raw, k, values)
+    return values.reshape(shape)
+
+
+def dropout_masks(
+    count: int, shape: tuple[int, ...], dtype: np.dtype, p: float
+) -> tuple[np.ndarray, ...]:
+    """Arrays of factors: 0 with probability p, else 1 / (1 - p), each by itself.
+
+    One float32 in [0, 1) is drawn per element, in C order; p = 1 draws nothing.
+
+    Raises:
+        TypeError: p is no number.
+        ShapeError: p is outside [0, 1].
+        OverflowError: a mask is too large to address.
+    """
+    if not isinstance(p, numbers.Real):
+        raise TypeError(f"dropout must be a number, got {p!r}")
+    if not 0 <= p <= 1:
+        raise ShapeError(
+            f"dropout probability has to be between 0 and 1, but got {p:g}"
+        )
+    if math.prod(shape) > sys.maxsize // dtype.itemsize:
+        raise OverflowError(f"a dropout mask of shape {shape} is too large to address")
+    return tuple(_dropout_mask(shape, dtype, p) for _ in range(count))
+
+
+def _dropout_mask(shape: tuple[int, ...], dtype: np.dtype, p: float) -> np.ndarray:
+    if p == 1:
+        return np.zeros(shape, dtype)
+    with _lock:
+        if _mask_stream is None:
+            _seed(secrets.randbits(64))
+        kept = _mask_stream.random(shape, dtype=np.float32) >= p
+    return np.multiply(kept, dtype.type(1 / (1 - p)), dtype=dtype)
