@@ -1,0 +1,21 @@
+"""Fixtures: the ISA that computes, and torch where it is installed."""
+
+import pytest
+
+import crnn
+
+
+@pytest.fixture(params=crnn.isas())
+def isa(request):
+    """Run the test once with the kernels of every ISA of this machine."""
+    before = crnn._core.set_isa(request.param)
+    yield request.param
+    crnn._core.set_isa(before)
+
+
+@pytest.fixture(scope="session")
+def torch():
+    """torch, on one thread; without it the test is skipped."""
+    torch = pytest.importorskip("torch", reason="torch, the other oracle, is missing")
+    torch.set_num_threads(1)
+    return torch
