@@ -80,8 +80,9 @@ typedef struct {
 
 /* crnn_watch.cancelled: let Python's signal handlers run now and then, in the caller's
  * environment. */
-static bool interrupted(void *context)
+static bool interrupted(void *context, size_t member)
 {
+    (void)member;
     signal_watch *watch = context;
     const uint64_t now = crnn_now();
     if (now - watch->looked < SIGNAL_INTERVAL_NS)
@@ -95,7 +96,8 @@ static bool interrupted(void *context)
 
 /* Compute without the GIL.  A weak reference to an array makes NumPy refuse to resize
  * it. */
-static crnn_status compute_released(const pending_call *c, void *scratch)
+static crnn_status compute_released(const pending_call *c, const crnn_plan *plan,
+                                    const crnn_team *team, void *scratch)
 {
     PyObject *weak_x = PyWeakref_NewRef(c->x, NULL);
     PyObject *weak_h0 = weak_x && c->h0 ? PyWeakref_NewRef(c->h0, NULL) : NULL;
@@ -105,7 +107,7 @@ static crnn_status compute_released(const pending_call *c, void *scratch)
         const crnn_watch watch = {interrupted, &context};
         context.thread = PyEval_SaveThread();
         const crnn_fpenv callers = crnn_fpenv_enter();
-        status = crnn_forward(&c->net, &c->batch, &watch, scratch);
+        status = crnn_forward(&c->net, &c->batch, plan, team, &watch, scratch);
         crnn_fpenv_leave(callers);
         PyEval_RestoreThread(context.thread);
     }
@@ -118,17 +120,19 @@ static crnn_status compute(const pending_call *c)
 {
     _Alignas(64) char stack[STACK_SCRATCH];
     size_t bytes;
-    crnn_status status = crnn_forward_scratch(&c->net, &c->batch, &bytes);
+    const crnn_team team = {.size = 1};
+    const crnn_plan plan = crnn_plan_forward(&c->net, &c->batch, &team);
+    crnn_status status = crnn_forward_scratch(&c->net, &c->batch, &plan, &bytes);
     if (status != CRNN_OK)
         return status;
     void *scratch = bytes <= sizeof stack ? stack : crnn_alloc(bytes);
     if (!scratch)
         return CRNN_NO_MEMORY;
     if (crnn_forward_work(&c->net, &c->batch) >= RELEASE_WORK) {
-        status = compute_released(c, scratch);
+        status = compute_released(c, &plan, &team, scratch);
     } else {
         const crnn_fpenv callers = crnn_fpenv_enter();
-        status = crnn_forward(&c->net, &c->batch, NULL, scratch);
+        status = crnn_forward(&c->net, &c->batch, &plan, &team, NULL, scratch);
         crnn_fpenv_leave(callers);
     }
     if (scratch != stack)

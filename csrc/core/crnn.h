@@ -92,15 +92,49 @@ typedef struct {
                                what layer l hands to l+1 */
 } crnn_batch;
 
-/* Asked about once a millisecond of work. */
+/* Asked about once a millisecond of work by each thread; member is 0 on the caller's.
+ */
 typedef struct {
-    bool (*cancelled)(void *context);
+    bool (*cancelled)(void *context, size_t member);
     void *context;
 } crnn_watch;
 
-/* Bytes of scratch memory that crnn_forward() needs. */
+/* Threads that the caller lends to a call. */
+typedef struct {
+    size_t size; /* at least 1; 1 is the caller alone, and the functions may be NULL */
+    bool calm;   /* every member has a processor to itself: barriers are cheap */
+    /* Call task(argument, i) for i in 0 .. n-1, n <= size, each on a thread of its own,
+     * 0 on the caller's, and return when all have ended. */
+    void (*run)(void *context, size_t n, void (*task)(void *argument, size_t i),
+                void *argument);
+    /* In a task of run(): wait until all n have come here.  False if it took long. */
+    bool (*barrier)(void *context);
+    void *context;
+} crnn_team;
+
+/* How a call is divided among threads. */
+typedef enum {
+    CRNN_ALONE,
+    CRNN_ROWS,       /* rows of the batch, each through the whole network */
+    CRNN_DIRECTIONS, /* the two directions of a layer */
+    CRNN_LAYERS,     /* layers, each a few steps behind the one below */
+    CRNN_COLUMNS,    /* hidden units, with a barrier at every step */
+} crnn_schedule;
+
+typedef struct {
+    crnn_schedule schedule;
+    size_t threads;
+    size_t span_steps; /* steps whose inputs are projected in one product */
+    bool packed;       /* the matrices are copied into panels first */
+    double cycles;     /* estimated */
+} crnn_plan;
+
+crnn_plan crnn_plan_forward(const crnn_network *net, const crnn_batch *batch,
+                            const crnn_team *team);
+
+/* Bytes of scratch memory that crnn_forward() needs under a plan. */
 crnn_status crnn_forward_scratch(const crnn_network *net, const crnn_batch *batch,
-                                 size_t *bytes);
+                                 const crnn_plan *plan, size_t *bytes);
 
 /*
  * Run the whole network over a batch:
@@ -108,16 +142,17 @@ crnn_status crnn_forward_scratch(const crnn_network *net, const crnn_batch *batc
  *     for l in layers, d in directions, t in time:
  *         h[t] = act(b_ih + b_hh + w_ih x[t] + w_hh h[t-1])
  *
- * One order of accumulation, whatever the machine and the shape: b_ih + b_hh, then fma
- * over the inputs in ascending order, then over the hidden units.  scratch is aligned
- * to 64 bytes.  After CRNN_CANCELLED the outputs are undefined. Source: Elman 1990;
- * torch.nn.RNN for the layers, directions and biases.
+ * One order of accumulation, whatever the machine, the shape and the plan: b_ih + b_hh,
+ * then fma over the inputs in ascending order, then over the hidden units.  scratch is
+ * aligned to 64 bytes.  After CRNN_CANCELLED the outputs are undefined.  Source: Elman
+ * 1990; torch.nn.RNN for the layers, directions and biases.
  */
 crnn_status crnn_forward(const crnn_network *net, const crnn_batch *batch,
+                         const crnn_plan *plan, const crnn_team *team,
                          const crnn_watch *watch, void *scratch);
 
-/* Multiply-adds of one call, saturated: what callers weigh the cost of threads and
- * locks against. */
+/* Multiply-adds of one call, saturated: what callers weigh the cost of locks against.
+ */
 size_t crnn_forward_work(const crnn_network *net, const crnn_batch *batch);
 
 #endif

@@ -6,6 +6,7 @@
  * order.
  */
 #include <math.h>
+#include <string.h>
 
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -70,7 +71,9 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
 
     for (size_t i = 0; i < a->num_terms; i++) {
         const crnn_term *term = &a->terms[i];
-        const real *w = (const real *)term->w + col, *x[MAX_ROWS];
+        const size_t aside = term->panel ? col % term->panel : col;
+        const real *w = (const real *)term->w + (col - aside) * term->k + aside,
+                   *x[MAX_ROWS];
         const size_t k_end = term->k, w_step = term->w_step;
         const ptrdiff_t x_step = term->x_step;
         UNROLL
@@ -118,6 +121,33 @@ typedef struct {
 #define TILE_SHAPE(mr, nv) {mr, nv, tile_##mr##x##nv},
 static const tile_shape shapes[] = {VF_TILES(TILE_SHAPE)};
 
+/* Whether columns col .. col + width - 1 lie in one panel of every term. */
+static bool fits(const crnn_affine *a, size_t col, size_t width)
+{
+    for (size_t i = 0; i < a->num_terms; i++)
+        if (a->terms[i].panel && col % a->terms[i].panel + width > a->terms[i].panel)
+            return false;
+    return true;
+}
+
+static size_t panel(size_t rows)
+{
+    const tile_shape *shape = shapes;
+    while (shape->rows > rows)
+        shape++;
+    return shape->vectors * VF_N;
+}
+
+static void pack(const void *w, size_t k, size_t cols, size_t panel, void *panels)
+{
+    real *out = panels;
+    for (size_t col = 0; col < cols; col += panel) {
+        const size_t bytes = crnn_min(panel, cols - col) * sizeof *out;
+        for (size_t i = 0; i < k; i++, out += panel)
+            memcpy(out, (const real *)w + i * cols + col, bytes);
+    }
+}
+
 /* Columns outside, rows inside: a panel of w stays in cache for all rows. */
 static void affine(const crnn_affine *a)
 {
@@ -127,7 +157,8 @@ static void affine(const crnn_affine *a)
         for (size_t col = a->first_col; row < end && col < a->last_col;) {
             const tile_shape *shape = widest;
             const size_t left = a->last_col - col;
-            while ((shape->vectors - 1) * VF_N >= left)
+            while ((shape->vectors - 1) * VF_N >= left ||
+                   !fits(a, col, shape->vectors * VF_N))
                 shape++;
             const size_t before = (shape->vectors - 1) * VF_N;
             const size_t n = crnn_min(left - before, VF_N);
@@ -167,7 +198,10 @@ static void map_tanh(const void *x, void *y, size_t n)
 const crnn_kernels TABLE_NAME(CRNN_ISA, CRNN_REAL_BITS) = {
     .isa = TEXT(CRNN_ISA),
     .element = sizeof(real),
+    .lanes = VF_N,
     .affine = affine,
+    .panel = panel,
+    .pack = pack,
     .scale = scale,
     .tanh = map_tanh,
 };

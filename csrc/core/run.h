@@ -1,34 +1,59 @@
 /*
- * run.h - the state of one crnn_forward() and the span, its unit of work; shared by
- * forward.c and span.c.
+ * run.h - the state of one crnn_forward(), shared by forward.c, scratch.c and span.c.
+ *
+ * A run takes some rows of the batch through the network; a lane is what one thread
+ * needs for its part of a run; a span, consecutive steps of one layer in one direction,
+ * is the unit of work.
  */
 #ifndef CRNN_RUN_H
 #define CRNN_RUN_H
 
 #include "kernels.h"
 
-/* The rows [T][B] of a view whose memory begins at step origin, counted as crnn_step()
- * does. */
+/* The rows [T][B] of a view whose memory begins at step origin. */
 typedef struct {
     crnn_view view;
     size_t origin;
+    bool own; /* rows are those of the run, in its order, steps one after the other */
 } crnn_sequence;
 
+/* Matrices of one layer and direction, as the kernels read them. */
+typedef struct {
+    crnn_term ih, hh;            /* x is left open */
+    void *panels_ih, *panels_hh; /* where they are copied first, or NULL */
+} crnn_matrices;
+
+/* What all runs of a call share. */
 typedef struct {
     const crnn_network *net;
     const crnn_batch *batch;
+    const crnn_plan *plan;
     const crnn_watch *watch;
-    size_t unwatched;   /* multiply-adds since the last look at the watch */
-    size_t state_bytes; /* of one row of h */
-    size_t span_steps;  /* the most steps of a span */
-    size_t *order;      /* [B] rows, longest first, or NULL: as they come */
-    size_t *active;     /* [T+1] how many rows are longer than t, or NULL: all */
-    void **x, **y, **h; /* [span_steps * B] the rows of one product */
-    void *zeros;        /* [H] */
-    char *between;      /* [span_steps or T][B][D*H] what a layer hands to the next */
+    size_t state_bytes;      /* of one row of h */
+    crnn_matrices *matrices; /* [L*D] */
+    size_t *order;           /* [B] rows, longest first, or NULL: as they come */
+    size_t *active;          /* [T+1] how many rows are longer than t, or NULL: all */
+    void *zeros;             /* [H] */
+} crnn_call;
+
+/* Rows first_row, first_row + row_step, ... of the call's order. */
+typedef struct {
+    const crnn_call *call;
+    size_t first_row, row_step, num_rows;
+    char *between; /* [span_steps or T][num_rows][D*H] what a layer hands to the next */
 } crnn_run;
 
-/* Consecutive steps of one layer in one direction. */
+typedef struct {
+    const crnn_run *run;
+    size_t member;                  /* of the team */
+    size_t first_col, last_col;     /* the hidden units it computes */
+    bool (*barrier)(void *context); /* where others compute the rest, or NULL */
+    void *context;
+    bool stalled;       /* a barrier took long */
+    size_t unwatched;   /* multiply-adds since the last look at the watch */
+    void **x, **y, **h; /* [span_steps * num_rows] the rows of one product */
+} crnn_lane;
+
 typedef struct {
     size_t layer, direction;
     size_t first, last; /* steps first .. last-1; direction 1 walks them backwards */
@@ -36,27 +61,70 @@ typedef struct {
     crnn_sequence out;  /* [T][B][D*H] */
 } crnn_span;
 
-static inline size_t crnn_step(const crnn_batch *batch, size_t t)
-{
-    return batch->offsets ? batch->offsets[t] : t;
-}
-
 static inline size_t crnn_rows_active(const crnn_run *r, size_t t)
 {
-    return r->active ? r->active[t] : t < r->batch->num_steps ? r->batch->num_rows : 0;
+    const crnn_call *c = r->call;
+    if (!c->active)
+        return t < c->batch->num_steps ? r->num_rows : 0;
+    const size_t longer = c->active[t];
+    return longer <= r->first_row ? 0 : (longer - r->first_row - 1) / r->row_step + 1;
 }
 
-/* The i-th row in order of falling length, at step t. */
+/* The batch's number of the i-th row. */
+static inline size_t crnn_row_of(const crnn_run *r, size_t i)
+{
+    const size_t rank = r->first_row + i * r->row_step;
+    return r->call->order ? r->call->order[rank] : rank;
+}
+
+/* The i-th row at step t. */
 static inline char *crnn_row(const crnn_run *r, const crnn_sequence *s, size_t t,
                              size_t i)
 {
-    const ptrdiff_t step = (ptrdiff_t)(crnn_step(r->batch, t) - s->origin);
-    const ptrdiff_t row = (ptrdiff_t)(r->order ? r->order[i] : i);
-    return s->view.data + step * s->view.stride[0] + row * s->view.stride[1];
+    const size_t *offsets = r->call->batch->offsets;
+    const size_t step = s->own || !offsets ? t - s->origin : offsets[t];
+    const size_t row = s->own ? i : crnn_row_of(r, i);
+    return s->view.data + (ptrdiff_t)step * s->view.stride[0] +
+           (ptrdiff_t)row * s->view.stride[1];
 }
 
-/* Run a span: read its input, h0 or hn; write its half of the output and hn.  False
- * when cancelled. */
-bool crnn_run_span(crnn_run *r, const crnn_span *s);
+/* Whether what lies between two layers is kept for the whole sequence. */
+static inline bool crnn_keeps_all_steps(const crnn_call *c)
+{
+    return c->net->num_directions == 2 || c->plan->schedule == CRNN_LAYERS;
+}
+
+/*
+ * The order of the work: a network of one direction climbs all its layers span by span,
+ * so that what lies between two layers is one span long; with two directions each layer
+ * needs the whole sequence of the one below.
+ */
+typedef struct {
+    size_t layer;
+    size_t first, last; /* steps; the reverse direction has T - last .. T - first - 1 */
+} crnn_stage;
+
+static inline size_t crnn_num_spans(const crnn_call *c)
+{
+    return (c->batch->num_steps + c->plan->span_steps - 1) / c->plan->span_steps;
+}
+
+static inline crnn_stage crnn_stage_at(const crnn_call *c, size_t i)
+{
+    const size_t L = c->net->num_layers, spans = crnn_num_spans(c);
+    const bool chained = c->net->num_directions == 1;
+    const size_t first = (chained ? i / L : i % spans) * c->plan->span_steps;
+    return (crnn_stage){
+        .layer = chained ? i % L : i / spans,
+        .first = first,
+        .last = crnn_min(first + c->plan->span_steps, c->batch->num_steps),
+    };
+}
+
+/* Run a layer in one direction over the steps of a stage; false when cancelled. */
+bool crnn_run_span(crnn_lane *lane, const crnn_stage *stage, size_t direction);
+
+/* Multiply what a stage hands upwards by its mask, once all of it is there. */
+void crnn_apply_mask(const crnn_run *r, const crnn_stage *stage);
 
 #endif

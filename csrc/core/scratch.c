@@ -1,0 +1,133 @@
+/*
+ * scratch.c - where everything that a call needs lies in its scratch memory.
+ */
+#include "division.h"
+
+#define ALIGNMENT ((size_t)64)
+
+/* Places in scratch memory; without a base it only counts. */
+typedef struct {
+    char *base;
+    size_t used;
+} scratch_memory;
+
+static void *take(scratch_memory *m, size_t count, size_t size)
+{
+    const size_t at = m->used;
+    const size_t blocks = crnn_add(crnn_mul(count, size), ALIGNMENT - 1) / ALIGNMENT;
+    m->used = crnn_add(at, crnn_mul(blocks, ALIGNMENT));
+    return m->base ? m->base + at : NULL;
+}
+
+static size_t inputs_of(const crnn_network *net, size_t index)
+{
+    return index < net->num_directions
+               ? net->input_size
+               : crnn_mul(net->num_directions, net->hidden_size);
+}
+
+static size_t panel_of(const crnn_call *call)
+{
+    const size_t rows = call->batch->num_rows / crnn_num_runs(call->plan);
+    return call->net->kernels->panel(crnn_max(rows, 1));
+}
+
+/* Elements of a matrix [k][H] in panels. */
+static size_t packed_elements(const crnn_call *call, size_t k)
+{
+    const size_t panel = panel_of(call);
+    return crnn_mul(k, crnn_add(call->net->hidden_size, panel - 1) / panel * panel);
+}
+
+static void take_matrices(crnn_call *call, scratch_memory *m)
+{
+    const crnn_network *net = call->net;
+    const size_t count = net->num_layers * net->num_directions;
+    call->matrices = take(m, count, sizeof *call->matrices);
+    for (size_t i = 0; i < count; i++) {
+        const size_t k = inputs_of(net, i), H = net->hidden_size;
+        void *ih = NULL, *hh = NULL;
+        if (call->plan->packed) {
+            ih = take(m, packed_elements(call, k), net->kernels->element);
+            hh = take(m, packed_elements(call, H), net->kernels->element);
+        }
+        if (!m->base)
+            continue;
+        const size_t panel = call->plan->packed ? panel_of(call) : 0;
+        const size_t step = panel ? panel : H;
+        const crnn_weights *w = &net->weights[i];
+        call->matrices[i] = (crnn_matrices){
+            {.w = ih ? ih : w->w_ih, .w_step = step, .k = k, .panel = panel},
+            {.w = hh ? hh : w->w_hh, .w_step = step, .k = H, .panel = panel},
+            ih,
+            hh,
+        };
+    }
+}
+
+static void take_run(crnn_division *d, size_t i, scratch_memory *m)
+{
+    crnn_call *call = &d->call;
+    const size_t B = call->batch->num_rows, T = call->batch->num_steps;
+    const size_t D = call->net->num_directions, n = crnn_num_runs(call->plan);
+    crnn_run run = {call, 0, 1, B, NULL};
+    if (call->batch->lengths) { /* dealt in turn: long rows and short ones */
+        run.first_row = i;
+        run.row_step = n;
+        run.num_rows = (B - i + n - 1) / n;
+    } else {
+        run.first_row = B / n * i + crnn_min(i, B % n);
+        run.num_rows = B / n + (i < B % n);
+    }
+    const size_t kept = crnn_keeps_all_steps(call) ? T : call->plan->span_steps;
+    if (call->net->num_layers > 1)
+        run.between =
+            take(m, crnn_mul(crnn_mul(kept, run.num_rows), D), call->state_bytes);
+    if (m->base)
+        d->runs[i] = run;
+}
+
+static void take_lane(crnn_division *d, size_t i, scratch_memory *m)
+{
+    const crnn_plan *plan = d->call.plan;
+    const size_t B = d->call.batch->num_rows, n = crnn_num_runs(plan);
+    const size_t count = crnn_mul(plan->span_steps, B / n + (B % n > 0));
+    void **x = take(m, count, sizeof *x), **y = take(m, count, sizeof *y),
+         **h = take(m, count, sizeof *h);
+    if (m->base)
+        d->lanes[i] = (crnn_lane){.run = &d->runs[i % n],
+                                  .member = i,
+                                  .last_col = d->call.net->hidden_size,
+                                  .x = x,
+                                  .y = y,
+                                  .h = h};
+}
+
+crnn_division *crnn_lay_out(const crnn_network *net, const crnn_batch *batch,
+                            const crnn_plan *plan, char *base, size_t *used)
+{
+    scratch_memory m = {base, 0};
+    void *place = take(&m, 1, sizeof(crnn_division));
+    crnn_division counted, *d = place ? place : &counted;
+    const size_t T = batch->num_steps, B = batch->num_rows;
+    crnn_call *call = &d->call;
+    *call = (crnn_call){.net = net, .batch = batch, .plan = plan};
+    call->state_bytes = crnn_mul(net->hidden_size, net->kernels->element);
+    d->runs = take(&m, plan->threads, sizeof *d->runs);
+    d->lanes = take(&m, plan->threads, sizeof *d->lanes);
+    d->ended = take(&m, plan->threads, sizeof *d->ended);
+    take_matrices(call, &m);
+    if (!batch->h0.data)
+        call->zeros = take(&m, 1, call->state_bytes);
+    if (batch->lengths) {
+        call->active = take(&m, crnn_add(T, 1), sizeof *call->active);
+        if (!batch->offsets)
+            call->order = take(&m, B, sizeof *call->order);
+    }
+    for (size_t i = 0; i < crnn_num_runs(plan); i++)
+        take_run(d, i, &m);
+    for (size_t i = 0; i < plan->threads; i++)
+        take_lane(d, i, &m);
+    *used = m.used;
+    return place;
+}
