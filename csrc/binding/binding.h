@@ -23,8 +23,10 @@
 #undef I /* the imaginary unit of <complex.h>; here it is a size */
 
 #include "../core/crnn.h"
+#include "../runtime/cpus.h"
 #include "../runtime/machine.h"
 #include "../runtime/memory.h"
+#include "../runtime/team.h"
 
 #ifndef Py_BEGIN_CRITICAL_SECTION /* before Python 3.13 the GIL is enough */
 #define Py_BEGIN_CRITICAL_SECTION(op) {
@@ -70,6 +72,30 @@ PyObject *network_call(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *network_run(PyObject *self, PyObject *args, PyObject *kwargs);
 
 /*
+ * threads.c: the team that a call borrows, and functions of the module.
+ *
+ *     team_loan loan;
+ *     team_acquire(&loan, crnn_team_limit(), &watch);
+ *     status = crnn_forward(..., &loan.team, ...);
+ *     if (!team_release(&loan))   (a forked child, whose other members are gone)
+ *         compute anew, alone;
+ *
+ * No step needs the GIL or a thread state; release before taking the GIL again, which
+ * ends a daemon thread while the interpreter exits.
+ */
+typedef struct {
+    crnn_team team; /* for the core; of size 1 if the team has another user */
+    crnn_lease lease;
+} team_loan;
+
+/* Borrow up to wanted threads.  While the caller waits for others it asks the watch, if
+ * there is one, until that returns true. */
+void team_acquire(team_loan *loan, size_t wanted, crnn_watch *watch);
+bool team_release(team_loan *loan);
+
+extern PyMethodDef thread_functions[];
+
+/*
  * axes.c: arrays described by the letters of their axes: T time, B batch, I input, H
  * hidden, S = L*D states, F = D*H features, N rows of a packed batch.
  */
@@ -94,8 +120,8 @@ int array_bind(PyArrayObject *array, const char *axes, axis_sizes *sizes,
 bool array_require(PyObject *array, const char *name, int type_num, const char *axes,
                    axis_sizes *sizes, crnn_view *view);
 
-/* A new C-contiguous array with these axes, and its view. */
+/* A new C-contiguous array with these axes, zero or not initialised, and its view. */
 PyArrayObject *array_new(int type_num, const char *axes, const axis_sizes *sizes,
-                         crnn_view *view);
+                         bool zero, crnn_view *view);
 
 #endif

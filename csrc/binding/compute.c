@@ -1,11 +1,15 @@
 /*
  * compute.c - from prepared views to results: outputs, scratch memory, GIL, signals.
  */
+#include <stdatomic.h>
+
 #include "call.h"
 
 /* Multiply-adds below which giving up the GIL costs more than it is worth: some 5 us.
  */
 #define RELEASE_WORK ((size_t)1 << 18)
+/* And below which no team helps. */
+#define TEAM_WORK ((size_t)1 << 19)
 /* Ctrl-C is answered within 100 ms; looking for it takes the GIL. */
 #define SIGNAL_INTERVAL_NS 10000000
 /* A small call's scratch memory: on the stack, which may be that of a thread with 64
@@ -75,15 +79,18 @@ bool call_can_read(const pending_call *c, const crnn_view *states)
 
 typedef struct {
     PyThreadState *thread;
+    unsigned long caller;
     uint64_t looked;
+    atomic_bool raised;
 } signal_watch;
 
-/* crnn_watch.cancelled: let Python's signal handlers run now and then, in the caller's
- * environment. */
-static bool interrupted(void *context, size_t member)
+/* crnn_watch.cancelled: let Python's signal handlers run now and then, on the caller's
+ * thread; the others see what came of it. */
+static bool interrupted(void *context)
 {
-    (void)member;
     signal_watch *watch = context;
+    if (atomic_load(&watch->raised) || PyThread_get_thread_ident() != watch->caller)
+        return atomic_load(&watch->raised);
     const uint64_t now = crnn_now();
     if (now - watch->looked < SIGNAL_INTERVAL_NS)
         return false;
@@ -91,25 +98,54 @@ static bool interrupted(void *context, size_t member)
     const bool raised = PyErr_CheckSignals() < 0;
     watch->thread = PyEval_SaveThread();
     watch->looked = crnn_now();
+    atomic_store(&watch->raised, raised);
     return raised;
 }
 
-/* Compute without the GIL.  A weak reference to an array makes NumPy refuse to resize
- * it. */
-static crnn_status compute_released(const pending_call *c, const crnn_plan *plan,
-                                    const crnn_team *team, void *scratch)
+/* Compute in the default floating-point environment; the caller finds his own again. */
+static crnn_status compute_with(const pending_call *c, const crnn_team *team,
+                                const crnn_watch *watch)
+{
+    _Alignas(64) char stack[STACK_SCRATCH];
+    const crnn_plan plan = crnn_plan_forward(&c->net, &c->batch, team);
+    size_t bytes;
+    crnn_status status = crnn_forward_scratch(&c->net, &c->batch, &plan, &bytes);
+    if (status != CRNN_OK)
+        return status;
+    void *scratch = bytes <= sizeof stack ? stack : crnn_alloc(bytes);
+    if (!scratch)
+        return CRNN_NO_MEMORY;
+    const crnn_fpenv callers = crnn_fpenv_enter();
+    status = crnn_forward(&c->net, &c->batch, &plan, team, watch, scratch);
+    crnn_fpenv_leave(callers);
+    if (scratch != stack)
+        crnn_free(scratch);
+    return status;
+}
+
+/* Compute without the GIL, on a team.  A weak reference to an array makes NumPy refuse
+ * to resize it. */
+static crnn_status compute_released(const pending_call *c)
 {
     PyObject *weak_x = PyWeakref_NewRef(c->x, NULL);
     PyObject *weak_h0 = weak_x && c->h0 ? PyWeakref_NewRef(c->h0, NULL) : NULL;
     crnn_status status = CRNN_NO_MEMORY;
     if (weak_x && (weak_h0 || !c->h0)) {
-        signal_watch context = {.looked = crnn_now()};
-        const crnn_watch watch = {interrupted, &context};
+        signal_watch context = {.caller = PyThread_get_thread_ident(),
+                                .looked = crnn_now()};
+        crnn_watch watch = {interrupted, &context};
+        size_t wanted =
+            crnn_forward_work(&c->net, &c->batch) >= TEAM_WORK ? CRNN_MAX_THREADS : 1;
+        team_loan loan;
         context.thread = PyEval_SaveThread();
-        const crnn_fpenv callers = crnn_fpenv_enter();
-        status = crnn_forward(&c->net, &c->batch, plan, team, &watch, scratch);
-        crnn_fpenv_leave(callers);
+        do { /* again, alone, in the child of a fork, where the others are gone */
+            team_acquire(&loan, wanted, &watch);
+            status = compute_with(c, &loan.team, &watch);
+            wanted = 1;
+        } while (!team_release(&loan));
         PyEval_RestoreThread(context.thread);
+        if (atomic_load(&context.raised))
+            status = CRNN_CANCELLED;
     }
     Py_XDECREF(weak_x);
     Py_XDECREF(weak_h0);
@@ -118,26 +154,10 @@ static crnn_status compute_released(const pending_call *c, const crnn_plan *plan
 
 static crnn_status compute(const pending_call *c)
 {
-    _Alignas(64) char stack[STACK_SCRATCH];
-    size_t bytes;
-    const crnn_team team = {.size = 1};
-    const crnn_plan plan = crnn_plan_forward(&c->net, &c->batch, &team);
-    crnn_status status = crnn_forward_scratch(&c->net, &c->batch, &plan, &bytes);
-    if (status != CRNN_OK)
-        return status;
-    void *scratch = bytes <= sizeof stack ? stack : crnn_alloc(bytes);
-    if (!scratch)
-        return CRNN_NO_MEMORY;
-    if (crnn_forward_work(&c->net, &c->batch) >= RELEASE_WORK) {
-        status = compute_released(c, &plan, &team, scratch);
-    } else {
-        const crnn_fpenv callers = crnn_fpenv_enter();
-        status = crnn_forward(&c->net, &c->batch, &plan, &team, NULL, scratch);
-        crnn_fpenv_leave(callers);
-    }
-    if (scratch != stack)
-        crnn_free(scratch);
-    return status;
+    const crnn_team alone = {.size = 1};
+    if (crnn_forward_work(&c->net, &c->batch) >= RELEASE_WORK)
+        return compute_released(c);
+    return compute_with(c, &alone, NULL);
 }
 
 PyObject *call_finish(pending_call *c)
@@ -146,9 +166,11 @@ PyObject *call_finish(pending_call *c)
     PyObject *result = NULL;
     c->batch.num_steps = SIZE(&c->sizes, 'T');
     c->batch.num_rows = SIZE(&c->sizes, 'B');
-    y = array_new(c->type_num, axes_of[c->layout].y, &c->sizes, &c->batch.y);
+    y = array_new(c->type_num, axes_of[c->layout].y, &c->sizes,
+                  c->batch.lengths && !c->batch.offsets, &c->batch.y);
     if (y && !c->self->is_cell)
-        hn = array_new(c->type_num, axes_of[c->layout].states, &c->sizes, &c->batch.hn);
+        hn = array_new(c->type_num, axes_of[c->layout].states, &c->sizes, false,
+                       &c->batch.hn);
     if (y && (hn || c->self->is_cell)) {
         const crnn_status status = compute(c);
         if (status != CRNN_OK)

@@ -206,6 +206,8 @@ static int execute(PyObject *module)
     state->network_type = PyType_FromModuleAndSpec(module, &network_spec, NULL);
     if (!state->shape_error || !state->dtype_error || !state->network_type)
         return -1;
+    if (PyModule_AddFunctions(module, thread_functions) < 0)
+        return -1;
     return PyModule_AddObjectRef(module, "Network", state->network_type);
 }
 

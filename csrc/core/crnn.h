@@ -73,7 +73,7 @@ typedef struct {
  * The arrays of one call.  Inputs are never written; outputs overlap nothing.
  *
  * lengths makes the batch ragged: row b has steps 0 .. lengths[b]-1, its reverse
- * direction starts at its own last step, and padded steps of y become zero.  offsets
+ * direction starts at its own last step, and padded steps of y are not written. offsets
  * makes it packed: step t of x, y and masks starts at row offsets[t], its rows lie one
  * batch stride apart and are those longer than t; rows then come longest first, and
  * lengths must be given.
@@ -92,22 +92,26 @@ typedef struct {
                                what layer l hands to l+1 */
 } crnn_batch;
 
-/* Asked about once a millisecond of work by each thread; member is 0 on the caller's.
- */
+/* Asked about once a millisecond of work, by every thread. */
 typedef struct {
-    bool (*cancelled)(void *context, size_t member);
+    bool (*cancelled)(void *context);
     void *context;
 } crnn_watch;
 
 /* Threads that the caller lends to a call. */
 typedef struct {
     size_t size; /* at least 1; 1 is the caller alone, and the functions may be NULL */
-    bool calm;   /* every member has a processor to itself: barriers are cheap */
-    /* Call task(argument, i) for i in 0 .. n-1, n <= size, each on a thread of its own,
-     * 0 on the caller's, and return when all have ended. */
+    bool awake;  /* no member sleeps: run() costs little */
+    bool calm;   /* no member had to wait long of late: so does barrier() */
+    /* Call task(argument, i) for i in 0 .. n-1, in this order, each on whichever thread
+     * comes for it, and return when all have ended. */
+    void (*share)(void *context, size_t n, void (*task)(void *argument, size_t i),
+                  void *argument);
+    /* The same for n <= size, each on a thread of its own, 0 on the caller's. */
     void (*run)(void *context, size_t n, void (*task)(void *argument, size_t i),
                 void *argument);
-    /* In a task of run(): wait until all n have come here.  False if it took long. */
+    /* In such a task of run(): wait until all n have come here.  False, for all of
+     * them, if one had to wait long at the barrier before. */
     bool (*barrier)(void *context);
     void *context;
 } crnn_team;
@@ -115,7 +119,7 @@ typedef struct {
 /* How a call is divided among threads. */
 typedef enum {
     CRNN_ALONE,
-    CRNN_ROWS,       /* rows of the batch, each through the whole network */
+    CRNN_ROWS,       /* parts of the batch, each through the whole network */
     CRNN_DIRECTIONS, /* the two directions of a layer */
     CRNN_LAYERS,     /* layers, each a few steps behind the one below */
     CRNN_COLUMNS,    /* hidden units, with a barrier at every step */
@@ -123,7 +127,9 @@ typedef enum {
 
 typedef struct {
     crnn_schedule schedule;
-    size_t threads;
+    size_t threads; /* that can be of use */
+    size_t parts;   /* of the batch, each of part_rows rows, the last of fewer */
+    size_t part_rows;
     size_t span_steps; /* steps whose inputs are projected in one product */
     bool packed;       /* the matrices are copied into panels first */
     double cycles;     /* estimated */

@@ -7,19 +7,19 @@
 
 #include "run.h"
 
-/* Each lane has a run of its own with a share of the rows, or all divide one run. */
+/* Each lane has a run of its own with a part of the batch, or all divide one run. */
 typedef struct {
     crnn_call call;
     const crnn_team *team;
-    crnn_run *runs;   /* [crnn_num_runs()] */
-    crnn_lane *lanes; /* [threads] */
-    bool *ended;      /* [threads] whether the lane was not cancelled */
+    crnn_run *runs;   /* [parts] */
+    crnn_lane *lanes; /* [crnn_num_lanes()] */
+    bool *ended;      /* [crnn_num_lanes()] false where a lane was cancelled */
     crnn_stage stage; /* what lanes that divide a run are at */
 } crnn_division;
 
-static inline size_t crnn_num_runs(const crnn_plan *plan)
+static inline size_t crnn_num_lanes(const crnn_plan *plan)
 {
-    return plan->schedule == CRNN_ROWS ? plan->threads : 1;
+    return crnn_max(plan->parts, plan->threads);
 }
 
 /* Lay out everything in the scratch memory behind base, or only count if it is NULL;

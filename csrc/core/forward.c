@@ -5,27 +5,36 @@
 
 #include "division.h"
 
-/* Let the lanes work, each on a thread of its own; false when one was cancelled. */
-static bool run_team(crnn_division *d, void (*task)(void *division, size_t lane))
+/* Let n lanes work, on whichever threads come for them, or all at once, so that they
+ * can meet; false when one was cancelled. */
+static bool run_lanes(crnn_division *d, size_t n, bool meeting,
+                      void (*task)(void *division, size_t lane))
 {
-    const size_t n = d->call.plan->threads;
-    if (n == 1)
-        task(d, 0);
-    else
+    if (d->call.plan->threads == 1)
+        for (size_t i = 0; i < n; i++)
+            task(d, i);
+    else if (meeting)
         d->team->run(d->team->context, n, task, d);
+    else
+        d->team->share(d->team->context, n, task, d);
     for (size_t i = 0; i < n; i++)
         if (!d->ended[i])
             return false;
     return true;
 }
 
-/* All stages of a run, one after the other. */
-static void run_rows(void *division, size_t i)
+static bool is_cancelled(const crnn_call *call)
+{
+    return call->watch && call->watch->cancelled(call->watch->context);
+}
+
+/* A part of the batch: all its stages, one after the other. */
+static void run_part(void *division, size_t i)
 {
     crnn_division *d = division;
     const crnn_call *call = &d->call;
     const size_t stages = call->net->num_layers * crnn_num_spans(call);
-    d->ended[i] = true;
+    d->ended[i] = !is_cancelled(call);
     for (size_t n = 0; n < stages && d->ended[i]; n++) {
         const crnn_stage stage = crnn_stage_at(call, n);
         for (size_t dir = 0; dir < call->net->num_directions && d->ended[i]; dir++)
@@ -49,37 +58,36 @@ static void run_direction(void *division, size_t i)
 static bool divide_directions(crnn_division *d)
 {
     for (size_t layer = 0; layer < d->call.net->num_layers; layer++) {
-        d->stage = (crnn_stage){.layer = layer, .last = d->call.batch->num_steps};
-        if (!run_team(d, run_direction))
+        d->stage = (crnn_stage){.layer = layer, .last = d->call.num_steps};
+        if (!run_lanes(d, 2, false, run_direction))
             return false;
         crnn_apply_mask(d->runs, &d->stage);
     }
     return true;
 }
 
-/* Every threads-th layer, each one span behind the layer below. */
-static void run_layers(void *division, size_t i)
+/* The i-th of the layers that have a span to run: each is one behind the layer below.
+ */
+static void run_layer(void *division, size_t i)
 {
     crnn_division *d = division;
-    const crnn_call *call = &d->call;
-    const size_t L = call->net->num_layers, latest = d->stage.first;
-    d->ended[i] = true;
-    for (size_t layer = i; layer < L && layer <= latest && d->ended[i];
-         layer += call->plan->threads) {
-        if (latest - layer >= crnn_num_spans(call))
-            continue;
-        const crnn_stage stage = crnn_stage_at(call, (latest - layer) * L + layer);
-        d->ended[i] = crnn_run_span(&d->lanes[i], &stage, 0);
-        crnn_apply_mask(d->runs, &stage);
-    }
+    const size_t L = d->call.net->num_layers, layer = d->stage.layer + i;
+    const size_t span = d->stage.first - layer;
+    const crnn_stage stage = crnn_stage_at(&d->call, span * L + layer);
+    d->ended[i] = crnn_run_span(&d->lanes[i], &stage, 0);
+    crnn_apply_mask(d->runs, &stage);
 }
 
 static bool divide_layers(crnn_division *d)
 {
-    const size_t last = crnn_num_spans(&d->call) + d->call.net->num_layers - 1;
-    for (d->stage.first = 0; d->stage.first < last; d->stage.first++)
-        if (!run_team(d, run_layers))
+    const size_t L = d->call.net->num_layers, spans = crnn_num_spans(&d->call);
+    for (size_t latest = 0; latest < spans + L - 1; latest++) {
+        const size_t lowest = latest < spans ? 0 : latest - spans + 1;
+        const size_t n = crnn_min(latest, L - 1) + 1 - lowest;
+        d->stage = (crnn_stage){.layer = lowest, .first = latest};
+        if (!run_lanes(d, n, false, run_layer))
             return false;
+    }
     return true;
 }
 
@@ -115,8 +123,7 @@ static bool divide_columns(crnn_division *d)
     share_columns(d, &plan);
     for (size_t n = 0; n < stages; n++) {
         d->stage = crnn_stage_at(call, n);
-        if (!run_team(d, run_columns) ||
-            (call->watch && call->watch->cancelled(call->watch->context, 0)))
+        if (!run_lanes(d, plan.threads, true, run_columns) || is_cancelled(call))
             return false;
         crnn_apply_mask(d->runs, &d->stage);
         if (plan.threads > 1 && d->lanes[0].stalled) { /* go on alone */
@@ -127,58 +134,28 @@ static bool divide_columns(crnn_division *d)
     return true;
 }
 
-/* Every threads-th matrix. */
-static void pack_matrices(void *division, size_t i)
+static void pack_matrices(crnn_call *call)
 {
-    crnn_division *d = division;
-    const crnn_network *net = d->call.net;
-    const size_t count = 2 * net->num_layers * net->num_directions;
-    d->ended[i] = true;
-    for (size_t m = i; m < count; m += d->call.plan->threads) {
-        const crnn_weights *from = &net->weights[m / 2];
-        const crnn_matrices *to = &d->call.matrices[m / 2];
-        if (m % 2)
-            net->kernels->pack(from->w_hh, to->hh.k, net->hidden_size, to->hh.panel,
-                               to->panels_hh);
-        else
-            net->kernels->pack(from->w_ih, to->ih.k, net->hidden_size, to->ih.panel,
-                               to->panels_ih);
+    const crnn_network *net = call->net;
+    for (size_t i = 0; i < net->num_layers * net->num_directions; i++) {
+        const crnn_weights *w = &net->weights[i];
+        const crnn_matrices *m = &call->matrices[i];
+        const size_t H = net->hidden_size, panel = m->hh.panel;
+        net->kernels->pack(w->w_ih, m->ih.k, H, panel, m->panels_ih);
+        net->kernels->pack(w->w_hh, m->hh.k, H, panel, m->panels_hh);
     }
 }
 
-/* Count the active rows of every step and sort the rows by falling length, equal ones
- * as they come. */
-static void sort_rows(const crnn_batch *batch, size_t *order, size_t *active)
-{
-    const size_t T = batch->num_steps, B = batch->num_rows;
-    memset(active, 0, (T + 1) * sizeof *active);
-    for (size_t row = 0; row < B; row++)
-        active[batch->lengths[row]]++;
-    for (size_t t = T + 1, longer = 0; t-- > 0;) {
-        const size_t equal = active[t];
-        active[t] = longer;
-        longer += equal;
-    }
-    for (size_t row = 0; row < B; row++) {
-        const size_t place = active[batch->lengths[row]]++;
-        if (order)
-            order[place] = row;
-    }
-    /* Each count has moved on to the rows not shorter than t, which are those longer
-     * than t - 1. */
-    memmove(active, active + 1, T * sizeof *active);
-    active[T] = 0;
-}
-
-static void clear_padding(const crnn_call *call)
+static void find_order(crnn_call *call)
 {
     const crnn_batch *batch = call->batch;
-    const size_t bytes = call->state_bytes * call->net->num_directions;
-    for (size_t row = 0; row < batch->num_rows; row++)
-        for (size_t t = batch->lengths[row]; t < batch->num_steps; t++)
-            memset(batch->y.data + (ptrdiff_t)t * batch->y.stride[0] +
-                       (ptrdiff_t)row * batch->y.stride[1],
-                   0, bytes);
+    const size_t B = batch->num_rows;
+    call->num_steps = batch->num_steps;
+    if (!batch->lengths)
+        return;
+    if (!batch->offsets)
+        call->order = crnn_sort_rows(batch->lengths, B, call->places, call->places + B);
+    call->num_steps = batch->lengths[call->order ? call->order[0] : 0];
 }
 
 crnn_status crnn_forward_scratch(const crnn_network *net, const crnn_batch *batch,
@@ -201,18 +178,14 @@ crnn_status crnn_forward(const crnn_network *net, const crnn_batch *batch,
     call->watch = watch;
     if (call->zeros)
         memset(call->zeros, 0, call->state_bytes);
-    if (batch->lengths)
-        sort_rows(batch, call->order, call->active);
+    find_order(call);
     if (plan->packed)
-        run_team(d, pack_matrices);
+        pack_matrices(call);
 
     const bool ended = plan->schedule == CRNN_DIRECTIONS ? divide_directions(d)
                        : plan->schedule == CRNN_LAYERS   ? divide_layers(d)
-                       : plan->schedule == CRNN_COLUMNS  ? divide_columns(d)
-                                                         : run_team(d, run_rows);
-    if (!ended)
-        return CRNN_CANCELLED;
-    if (call->order)
-        clear_padding(call);
-    return CRNN_OK;
+                       : plan->schedule == CRNN_COLUMNS
+                           ? divide_columns(d)
+                           : run_lanes(d, plan->parts, false, run_part);
+    return ended ? CRNN_OK : CRNN_CANCELLED;
 }

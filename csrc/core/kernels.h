@@ -19,8 +19,9 @@ typedef struct {
     ptrdiff_t x_step; /* elements from x[0] to x[1] */
     const void *w;    /* [k][cols]; in panels: [cols / panel][k][panel] */
     size_t w_step;    /* elements from one row of w to the next; panel, if in panels */
-    size_t k;
-    size_t panel; /* columns of a panel, or 0 */
+    size_t k;         /* rows of w */
+    size_t first, last; /* of them, those to sum up */
+    size_t panel;       /* columns of a panel, or 0 */
 } crnn_term;
 
 /*

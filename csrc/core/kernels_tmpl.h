@@ -72,14 +72,15 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
     for (size_t i = 0; i < a->num_terms; i++) {
         const crnn_term *term = &a->terms[i];
         const size_t aside = term->panel ? col % term->panel : col;
-        const real *w = (const real *)term->w + (col - aside) * term->k + aside,
+        const real *w = (const real *)term->w + (col - aside) * term->k + aside +
+                        term->first * term->w_step,
                    *x[MAX_ROWS];
-        const size_t k_end = term->k, w_step = term->w_step;
+        const size_t k_end = term->last, w_step = term->w_step;
         const ptrdiff_t x_step = term->x_step;
         UNROLL
         for (int r = 0; r < mr; r++)
             x[r] = term->x[row + r];
-        for (size_t k = 0; k < k_end; k++, w += w_step) {
+        for (size_t k = term->first; k < k_end; k++, w += w_step) {
             vf wk[MAX_TILE];
             UNROLL
             for (int v = 0; v < nv; v++)

@@ -10,12 +10,15 @@
 /* A span's projection should still be in cache when the recurrence comes to it. */
 #define SPAN_BYTES ((size_t)256 << 10)
 #define SPAN_ROWS ((size_t)1024)
+/* Of a part of the batch: pointers to them take memory. */
+#define MOST_ROWS ((size_t)1024)
 
 #define TANH_CYCLES 14.0     /* a vector */
 #define STEP_CYCLES 150.0    /* rows found, states kept, a call into the kernels */
 #define JOIN_CYCLES 6000.0   /* waking the team and waiting for it */
 #define BARRIER_CYCLES 900.0 /* two caches exchange a line, twice */
 #define LEAST_CYCLES 80000.0 /* some 20 us: below it a call stays alone */
+#define WAKE_CYCLES 320000.0 /* more than that, where members sleep */
 #define LEAST_GAIN 0.9
 
 typedef struct {
@@ -68,8 +71,7 @@ static double schedule_cycles(const workload *w, crnn_schedule schedule, size_t 
     const double alone = network_cycles(w, rows, H);
     switch (schedule) {
     case CRNN_ROWS:
-        return network_cycles(w, (double)((B + threads - 1) / threads), H) +
-               JOIN_CYCLES;
+        return network_cycles(w, rows / n, H) + JOIN_CYCLES;
     case CRNN_DIRECTIONS:
         return alone / 2 + L * JOIN_CYCLES;
     case CRNN_LAYERS:
@@ -90,6 +92,8 @@ static size_t threads_for(const crnn_network *net, size_t B, const crnn_team *te
                           crnn_schedule schedule)
 {
     const size_t H = net->hidden_size;
+    if (B > MOST_ROWS)
+        return schedule == CRNN_ROWS ? team->size : 1;
     switch (schedule) {
     case CRNN_ROWS:
         return crnn_min(B, team->size);
@@ -102,6 +106,14 @@ static size_t threads_for(const crnn_network *net, size_t B, const crnn_team *te
     default:
         return 1;
     }
+}
+
+/* Parts are more than threads, so that one that has to share its processor takes fewer,
+ * but none is less than a tile unless that leaves a thread without. */
+static size_t rows_of_part(size_t B, size_t threads)
+{
+    const size_t rows = B / (4 * threads) / 8 * 8 + 8;
+    return crnn_min(crnn_min(rows, MOST_ROWS), (B - 1) / threads + 1);
 }
 
 static bool is_strided_badly(const crnn_network *net)
@@ -138,7 +150,9 @@ crnn_plan crnn_plan_forward(const crnn_network *net, const crnn_batch *batch,
 {
     const size_t T = batch->num_steps, B = batch->num_rows;
     const size_t uses = crnn_mul(T, B);
-    crnn_plan plan = {.threads = 1, .span_steps = span_steps(net, B, T)};
+    crnn_plan plan = {.threads = 1, .part_rows = crnn_min(B, MOST_ROWS)};
+    plan.parts = B > MOST_ROWS ? (B - 1) / MOST_ROWS + 1 : 1;
+    plan.span_steps = span_steps(net, plan.part_rows, T);
     plan.packed = B > 1 && uses >= 32 && is_strided_badly(net);
     if (team->size < 2)
         return plan;
@@ -147,7 +161,7 @@ crnn_plan crnn_plan_forward(const crnn_network *net, const crnn_batch *batch,
     const double spans = (double)T / (double)crnn_max(plan.span_steps, 1);
     plan.cycles = network_cycles(&w, (double)B, (double)net->hidden_size);
     const double alone = plan.cycles;
-    if (alone < LEAST_CYCLES)
+    if (alone < LEAST_CYCLES + (team->awake ? 0 : WAKE_CYCLES))
         return plan;
     for (crnn_schedule s = CRNN_ROWS; s <= CRNN_COLUMNS; s++) {
         const size_t threads = threads_for(net, B, team, s);
@@ -158,8 +172,11 @@ crnn_plan crnn_plan_forward(const crnn_network *net, const crnn_batch *batch,
             plan.cycles = cycles;
         }
     }
-    if (plan.schedule == CRNN_ROWS)
-        plan.span_steps = span_steps(net, (B + plan.threads - 1) / plan.threads, T);
+    if (plan.schedule == CRNN_ROWS) {
+        plan.part_rows = rows_of_part(B, plan.threads);
+        plan.parts = (B - 1) / plan.part_rows + 1;
+        plan.span_steps = span_steps(net, plan.part_rows, T);
+    }
     return plan;
 }
 

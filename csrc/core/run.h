@@ -1,5 +1,6 @@
 /*
- * run.h - the state of one crnn_forward(), shared by forward.c, scratch.c and span.c.
+ * run.h - the state of one crnn_forward(), shared by the schedules, the spans and the
+ * scratch memory.
  *
  * A run takes some rows of the batch through the network; a lane is what one thread
  * needs for its part of a run; a span, consecutive steps of one layer in one direction,
@@ -31,21 +32,21 @@ typedef struct {
     const crnn_watch *watch;
     size_t state_bytes;      /* of one row of h */
     crnn_matrices *matrices; /* [L*D] */
-    size_t *order;           /* [B] rows, longest first, or NULL: as they come */
-    size_t *active;          /* [T+1] how many rows are longer than t, or NULL: all */
+    const size_t *order;     /* [B] rows, longest first, or NULL: as they come */
+    size_t *places;          /* [2][B] for sorting them */
+    size_t num_steps;        /* of the longest row */
     void *zeros;             /* [H] */
 } crnn_call;
 
-/* Rows first_row, first_row + row_step, ... of the call's order. */
+/* Some consecutive rows in the call's order. */
 typedef struct {
     const crnn_call *call;
-    size_t first_row, row_step, num_rows;
+    size_t first_row, num_rows;
     char *between; /* [span_steps or T][num_rows][D*H] what a layer hands to the next */
 } crnn_run;
 
 typedef struct {
     const crnn_run *run;
-    size_t member;                  /* of the team */
     size_t first_col, last_col;     /* the hidden units it computes */
     bool (*barrier)(void *context); /* where others compute the rest, or NULL */
     void *context;
@@ -61,21 +62,18 @@ typedef struct {
     crnn_sequence out;  /* [T][B][D*H] */
 } crnn_span;
 
-static inline size_t crnn_rows_active(const crnn_run *r, size_t t)
-{
-    const crnn_call *c = r->call;
-    if (!c->active)
-        return t < c->batch->num_steps ? r->num_rows : 0;
-    const size_t longer = c->active[t];
-    return longer <= r->first_row ? 0 : (longer - r->first_row - 1) / r->row_step + 1;
-}
-
 /* The batch's number of the i-th row. */
 static inline size_t crnn_row_of(const crnn_run *r, size_t i)
 {
-    const size_t rank = r->first_row + i * r->row_step;
-    return r->call->order ? r->call->order[rank] : rank;
+    return r->call->order ? r->call->order[r->first_row + i] : r->first_row + i;
 }
+
+/* How many rows of the run are longer than t; they are the first ones. */
+size_t crnn_rows_active(const crnn_run *r, size_t t);
+
+/* Sort n rows by falling length, equal ones as they come; gives order or spare. */
+const size_t *crnn_sort_rows(const size_t *lengths, size_t n, size_t *order,
+                             size_t *spare);
 
 /* The i-th row at step t. */
 static inline char *crnn_row(const crnn_run *r, const crnn_sequence *s, size_t t,
@@ -101,12 +99,12 @@ static inline bool crnn_keeps_all_steps(const crnn_call *c)
  */
 typedef struct {
     size_t layer;
-    size_t first, last; /* steps; the reverse direction has T - last .. T - first - 1 */
+    size_t first, last; /* steps; the reverse direction has the mirrored ones */
 } crnn_stage;
 
 static inline size_t crnn_num_spans(const crnn_call *c)
 {
-    return (c->batch->num_steps + c->plan->span_steps - 1) / c->plan->span_steps;
+    return (c->num_steps + c->plan->span_steps - 1) / c->plan->span_steps;
 }
 
 static inline crnn_stage crnn_stage_at(const crnn_call *c, size_t i)
@@ -117,7 +115,7 @@ static inline crnn_stage crnn_stage_at(const crnn_call *c, size_t i)
     return (crnn_stage){
         .layer = chained ? i % L : i / spans,
         .first = first,
-        .last = crnn_min(first + c->plan->span_steps, c->batch->num_steps),
+        .last = crnn_min(first + c->plan->span_steps, c->num_steps),
     };
 }
 

@@ -28,8 +28,7 @@ static size_t inputs_of(const crnn_network *net, size_t index)
 
 static size_t panel_of(const crnn_call *call)
 {
-    const size_t rows = call->batch->num_rows / crnn_num_runs(call->plan);
-    return call->net->kernels->panel(crnn_max(rows, 1));
+    return call->net->kernels->panel(crnn_max(call->plan->part_rows, 1));
 }
 
 /* Elements of a matrix [k][H] in panels. */
@@ -57,8 +56,8 @@ static void take_matrices(crnn_call *call, scratch_memory *m)
         const size_t step = panel ? panel : H;
         const crnn_weights *w = &net->weights[i];
         call->matrices[i] = (crnn_matrices){
-            {.w = ih ? ih : w->w_ih, .w_step = step, .k = k, .panel = panel},
-            {.w = hh ? hh : w->w_hh, .w_step = step, .k = H, .panel = panel},
+            {.w = ih ? ih : w->w_ih, .w_step = step, .k = k, .last = k, .panel = panel},
+            {.w = hh ? hh : w->w_hh, .w_step = step, .k = H, .last = H, .panel = panel},
             ih,
             hh,
         };
@@ -69,16 +68,9 @@ static void take_run(crnn_division *d, size_t i, scratch_memory *m)
 {
     crnn_call *call = &d->call;
     const size_t B = call->batch->num_rows, T = call->batch->num_steps;
-    const size_t D = call->net->num_directions, n = crnn_num_runs(call->plan);
-    crnn_run run = {call, 0, 1, B, NULL};
-    if (call->batch->lengths) { /* dealt in turn: long rows and short ones */
-        run.first_row = i;
-        run.row_step = n;
-        run.num_rows = (B - i + n - 1) / n;
-    } else {
-        run.first_row = B / n * i + crnn_min(i, B % n);
-        run.num_rows = B / n + (i < B % n);
-    }
+    const size_t D = call->net->num_directions, most = call->plan->part_rows;
+    const size_t first = crnn_min(most * i, B);
+    crnn_run run = {call, first, crnn_min(most, B - first), NULL};
     const size_t kept = crnn_keeps_all_steps(call) ? T : call->plan->span_steps;
     if (call->net->num_layers > 1)
         run.between =
@@ -90,13 +82,11 @@ static void take_run(crnn_division *d, size_t i, scratch_memory *m)
 static void take_lane(crnn_division *d, size_t i, scratch_memory *m)
 {
     const crnn_plan *plan = d->call.plan;
-    const size_t B = d->call.batch->num_rows, n = crnn_num_runs(plan);
-    const size_t count = crnn_mul(plan->span_steps, B / n + (B % n > 0));
+    const size_t count = crnn_mul(plan->span_steps, plan->part_rows);
     void **x = take(m, count, sizeof *x), **y = take(m, count, sizeof *y),
          **h = take(m, count, sizeof *h);
     if (m->base)
-        d->lanes[i] = (crnn_lane){.run = &d->runs[i % n],
-                                  .member = i,
+        d->lanes[i] = (crnn_lane){.run = &d->runs[i % plan->parts],
                                   .last_col = d->call.net->hidden_size,
                                   .x = x,
                                   .y = y,
@@ -109,24 +99,20 @@ crnn_division *crnn_lay_out(const crnn_network *net, const crnn_batch *batch,
     scratch_memory m = {base, 0};
     void *place = take(&m, 1, sizeof(crnn_division));
     crnn_division counted, *d = place ? place : &counted;
-    const size_t T = batch->num_steps, B = batch->num_rows;
     crnn_call *call = &d->call;
     *call = (crnn_call){.net = net, .batch = batch, .plan = plan};
     call->state_bytes = crnn_mul(net->hidden_size, net->kernels->element);
-    d->runs = take(&m, plan->threads, sizeof *d->runs);
-    d->lanes = take(&m, plan->threads, sizeof *d->lanes);
-    d->ended = take(&m, plan->threads, sizeof *d->ended);
+    d->runs = take(&m, plan->parts, sizeof *d->runs);
+    d->lanes = take(&m, crnn_num_lanes(plan), sizeof *d->lanes);
+    d->ended = take(&m, crnn_num_lanes(plan), sizeof *d->ended);
     take_matrices(call, &m);
     if (!batch->h0.data)
         call->zeros = take(&m, 1, call->state_bytes);
-    if (batch->lengths) {
-        call->active = take(&m, crnn_add(T, 1), sizeof *call->active);
-        if (!batch->offsets)
-            call->order = take(&m, B, sizeof *call->order);
-    }
-    for (size_t i = 0; i < crnn_num_runs(plan); i++)
+    if (batch->lengths && !batch->offsets)
+        call->places = take(&m, crnn_mul(2, batch->num_rows), sizeof *call->places);
+    for (size_t i = 0; i < plan->parts; i++)
         take_run(d, i, &m);
-    for (size_t i = 0; i < plan->threads; i++)
+    for (size_t i = 0; i < crnn_num_lanes(plan); i++)
         take_lane(d, i, &m);
     *used = m.used;
     return place;

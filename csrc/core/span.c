@@ -9,45 +9,84 @@
 
 #include "run.h"
 
-/* Multiply-adds between two looks at the watch, and the least columns and rows that a
- * product is cut into. */
-#define WATCH_WORK ((size_t)1 << 24)
+/* Multiply-adds a lane between two looks at the watch, what the way to a row and to a
+ * product weighs beside them, and the sizes that products are cut into. */
+#define WATCH_WORK ((size_t)1 << 20)
+#define ROW_WORK ((size_t)128)
+#define PRODUCT_WORK ((size_t)2048)
 #define WATCH_COLS ((size_t)256)
 #define WATCH_ROWS ((size_t)24)
+
+static size_t watch_work(const crnn_lane *lane)
+{
+    return WATCH_WORK * lane->run->call->net->kernels->lanes;
+}
 
 /* Whether the call shall end.  Lanes that meet at barriers are asked between spans. */
 static bool cancelled(crnn_lane *lane, size_t work)
 {
     const crnn_watch *watch = lane->run->call->watch;
     lane->unwatched += work;
-    if (lane->unwatched < WATCH_WORK || lane->barrier || !watch)
+    if (lane->unwatched < watch_work(lane) || lane->barrier || !watch)
         return false;
     lane->unwatched = 0;
-    return watch->cancelled(watch->context, lane->member);
+    return watch->cancelled(watch->context);
+}
+
+/* Run a product; false when cancelled. */
+static bool piece(crnn_lane *lane, const crnn_affine *a, size_t k)
+{
+    lane->run->call->net->kernels->affine(a);
+    const size_t outputs = a->rows * (a->last_col - a->first_col);
+    return !cancelled(lane, outputs * (k + ROW_WORK) + PRODUCT_WORK);
+}
+
+/* Run a product as several that take up at most so many inputs each: the sum goes on
+ * where the one before left it. */
+static bool by_inputs(crnn_lane *lane, crnn_affine a, size_t most)
+{
+    const crnn_activation activation = a.activation;
+    const crnn_term terms[2] = {a.terms[0], a.terms[1]};
+    const size_t num_terms = a.num_terms;
+    a.num_terms = 1;
+    for (size_t i = 0; i < num_terms; i++) {
+        a.terms[0] = terms[i];
+        for (size_t first = 0; first < terms[i].k; first += most, a.resume = true) {
+            a.terms[0].first = first;
+            a.terms[0].last = crnn_min(first + most, terms[i].k);
+            const bool done = i + 1 == num_terms && a.terms[0].last == terms[i].k;
+            a.activation = done ? activation : CRNN_IDENTITY;
+            if (!piece(lane, &a, a.terms[0].last - first))
+                return false;
+        }
+    }
+    return true;
 }
 
 /* Run one product over the lane's columns, cut where it is long so that the watch is
  * looked at. */
-static bool product(crnn_lane *lane, const crnn_affine *whole)
+static bool product(crnn_lane *lane, crnn_affine *a)
 {
-    const size_t k = whole->terms[0].k + (whole->num_terms > 1 ? whole->terms[1].k : 0);
-    const size_t width = lane->last_col - lane->first_col;
-    size_t cols = width, rows = whole->rows;
-    if (crnn_mul(crnn_mul(rows, cols), k) > WATCH_WORK) {
-        cols = crnn_max(WATCH_WORK / crnn_mul(rows, k) / WATCH_COLS, 1) * WATCH_COLS;
-        rows = crnn_max(WATCH_WORK / crnn_mul(cols, k) / WATCH_ROWS, 1) * WATCH_ROWS;
-    }
-    for (size_t row = 0; row < whole->rows; row += rows)
-        for (size_t col = 0; col < width; col += cols) {
-            crnn_affine part = *whole;
-            part.rows = crnn_min(rows, whole->rows - row);
-            part.first_col = lane->first_col + col;
-            part.last_col = crnn_min(part.first_col + cols, lane->last_col);
+    const size_t k = a->terms[0].k + (a->num_terms > 1 ? a->terms[1].k : 0);
+    const size_t work = watch_work(lane), width = lane->last_col - lane->first_col;
+    a->first_col = lane->first_col;
+    a->last_col = lane->last_col;
+    if (crnn_mul(crnn_mul(a->rows, width), k + ROW_WORK) <= work)
+        return piece(lane, a, k);
+
+    const size_t rows = crnn_min(a->rows, WATCH_ROWS),
+                 cols = crnn_min(width, WATCH_COLS);
+    const size_t inputs = crnn_max(work / (rows * cols), 1);
+    for (size_t row = 0; row < a->rows; row += rows)
+        for (size_t col = a->first_col; col < a->last_col; col += cols) {
+            crnn_affine part = *a;
+            part.rows = crnn_min(rows, a->rows - row);
+            part.first_col = col;
+            part.last_col = crnn_min(col + cols, a->last_col);
             part.y += row;
             part.terms[0].x += row;
             part.terms[1].x += part.num_terms > 1 ? row : 0;
-            lane->run->call->net->kernels->affine(&part);
-            if (cancelled(lane, part.rows * (part.last_col - part.first_col) * k))
+            if (!(k <= inputs ? piece(lane, &part, k) : by_inputs(lane, part, inputs)))
                 return false;
         }
     return true;
@@ -207,17 +246,17 @@ static crnn_sequence output_of(const crnn_run *r, size_t layer, size_t first)
 
 bool crnn_run_span(crnn_lane *lane, const crnn_stage *stage, size_t direction)
 {
-    const crnn_batch *batch = lane->run->call->batch;
+    const crnn_call *call = lane->run->call;
     const size_t layer = stage->layer;
     crnn_span s = {layer, direction, stage->first, stage->last,
                    .out = output_of(lane->run, layer, stage->first)};
     if (layer == 0)
-        s.in = (crnn_sequence){.view = batch->x};
+        s.in = (crnn_sequence){.view = call->batch->x};
     else
         s.in = output_of(lane->run, layer - 1, stage->first);
     if (direction == 1) {
-        s.first = batch->num_steps - stage->last;
-        s.last = batch->num_steps - stage->first;
+        s.first = call->num_steps - stage->last;
+        s.last = call->num_steps - stage->first;
     }
     const bool hoisted = s.last - s.first > 1;
     return (!hoisted || project(lane, &s)) && run_steps(lane, &s, hoisted);
@@ -226,7 +265,7 @@ bool crnn_run_span(crnn_lane *lane, const crnn_stage *stage, size_t direction)
 void crnn_apply_mask(const crnn_run *r, const crnn_stage *stage)
 {
     const crnn_call *call = r->call;
-    const size_t D = call->net->num_directions, T = call->batch->num_steps;
+    const size_t D = call->net->num_directions, T = call->num_steps;
     if (!call->batch->masks || stage->layer + 1 == call->net->num_layers ||
         (D == 2 && stage->last < T))
         return;
