@@ -88,6 +88,8 @@ typedef struct {
     crnn_view y;           /* [T][B][D*H] out, last axis contiguous */
     crnn_view hn; /* [L*D][B][H] out, last axis contiguous; NULL data: not wanted, T = 1
                      and L*D = 1 */
+    char *states; /* [L][num_state_rows][D*H] out, kept for crnn_backward(), or NULL */
+    size_t num_state_rows;  /* T*B, in a packed batch the rows of x */
     const crnn_view *masks; /* [L-1] of [T][B][D*H], last axis contiguous: factors on
                                what layer l hands to l+1 */
 } crnn_batch;
