@@ -97,7 +97,8 @@ void crnn_take_division(crnn_division *d, crnn_scratch *m)
         crnn_mul(d->call.net->hidden_size, d->call.net->kernels->element);
     d->runs = crnn_take(m, plan->parts, sizeof *d->runs);
     d->lanes = crnn_take(m, crnn_num_lanes(plan), sizeof *d->lanes);
-    d->ended = crnn_take(m, crnn_num_lanes(plan), sizeof *d->ended);
+    const size_t tasks = crnn_max(crnn_num_lanes(plan), 2 * plan->threads);
+    d->ended = crnn_take(m, tasks, sizeof *d->ended);
     if (!batch->h0.data)
         d->call.zeros = crnn_take(m, 1, d->call.state_bytes);
     if (batch->lengths && !batch->offsets)
