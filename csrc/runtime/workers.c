@@ -18,7 +18,6 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -27,9 +26,10 @@
 #include "machine.h"
 #include "team.h"
 
-#define SPIN_NS 20000u      /* of a member that waits for another */
-#define YIELD_NS 50000u     /* of one that has spun in vain, before it naps */
-#define IDLE_SPIN_NS 50000u /* of a worker without a job, before it sleeps */
+#define BARRIER_SPIN_NS 20000u /* of a member that waits for another, before it naps   \
+                                */
+#define END_SPIN_NS 100000u    /* of the caller when the others have more to do */
+#define IDLE_SPIN_NS 50000u    /* of a worker without a job, before it sleeps */
 #define LONGEST_NAP_NS 1000000u
 #define STACK_BYTES ((size_t)256 << 10)
 
@@ -106,22 +106,19 @@ static bool orphaned(const crnn_lease *lease)
 }
 
 /* Wait for another member; nanoseconds beyond the spinning, 0 if that was enough. */
-static uint64_t wait_for(const atomic_uint *counter, unsigned number, crnn_lease *lease)
+static uint64_t wait_for(const atomic_uint *counter, unsigned number, uint64_t spin_ns,
+                         crnn_lease *lease)
 {
-    if (spin(counter, number, SPIN_NS))
+    if (spin(counter, number, spin_ns))
         return 0;
     const uint64_t start = crnn_now();
     uint64_t waited = 1;
     while (!reached(counter, number) && !orphaned(lease)) {
-        /* A yield helps if the other is queued on this CPU, a nap if it could move
-         * here.  Naps grow with the wait: none lengthens it by more than a part. */
-        if (waited < YIELD_NS) {
-            sched_yield();
-        } else {
-            const uint64_t nap = waited / 8;
-            const long ns = (long)(nap < LONGEST_NAP_NS ? nap : LONGEST_NAP_NS);
-            nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
-        }
+        /* On a busy machine a nap lets the other one move to this CPU, which a yield
+         * does not.  Naps grow with the wait: none lengthens it by more than a part. */
+        const uint64_t nap = waited / 8;
+        const long ns = (long)(nap < LONGEST_NAP_NS ? nap : LONGEST_NAP_NS);
+        nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
         if (member == 0 && lease->idle && lease->idle(lease->context))
             lease->idle = NULL;
         waited = crnn_now() - start + 1;
@@ -143,7 +140,7 @@ bool crnn_team_barrier(void *context)
         const unsigned round =
             atomic_load_explicit(&own->arrived, memory_order_relaxed) + 1;
         atomic_store_explicit(&own->arrived, round, memory_order_release);
-        lost += wait_for(&seats[other].arrived, round, lease);
+        lost += wait_for(&seats[other].arrived, round, BARRIER_SPIN_NS, lease);
     }
     /* A worker may come late to the first barrier because it slept. */
     if (lost > 0 && number > 1 && !orphaned(lease)) {
@@ -201,7 +198,7 @@ static void run_job(crnn_lease *lease, size_t n)
         const unsigned number =
             atomic_load_explicit(&seats[i].job, memory_order_relaxed);
         if (job.items == 0 || !take(&seats[i], number))
-            wait_for(&seats[i].done, number, lease);
+            wait_for(&seats[i].done, number, END_SPIN_NS, lease);
     }
 }
 
