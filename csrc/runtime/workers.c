@@ -26,10 +26,11 @@
 #include "machine.h"
 #include "team.h"
 
-#define BARRIER_SPIN_NS 20000u /* of a member that waits for another, before it naps   \
-                                */
-#define END_SPIN_NS 100000u    /* of the caller when the others have more to do */
-#define IDLE_SPIN_NS 50000u    /* of a worker without a job, before it sleeps */
+#define BARRIER_SPIN_NS                                                                \
+    20000u                  /* of a member that waits for another, before it naps      \
+                             */
+#define END_SPIN_NS 100000u /* of the caller when the others have more to do */
+#define IDLE_SPIN_NS 50000u /* of a worker without a job, before it sleeps */
 #define LONGEST_NAP_NS 1000000u
 #define STACK_BYTES ((size_t)256 << 10)
 
