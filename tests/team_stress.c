@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define MOST 8
+#define ITEMS 31 /* of shared work */
 
 #define CHECK(condition)                                                               \
     do {                                                                               \
@@ -55,7 +56,9 @@ static void meet(void *argument, size_t i)
     }
 }
 
-/* One job on up to this many members; how many there were. */
+static void do_once(void *argument, size_t i) { ((unsigned char *)argument)[i]++; }
+
+/* Some jobs on up to this many members; how many there were. */
 static size_t hold_meeting(size_t wanted, size_t rounds)
 {
     meeting m = {.lease = crnn_team_acquire(wanted), .rounds = rounds};
@@ -67,6 +70,13 @@ static size_t hold_meeting(size_t wanted, size_t rounds)
         crnn_team_run(&m.lease, m.members, meet, &m);
         for (size_t i = 0; i < m.members; i++)
             CHECK(m.round[i] == rounds && m.agreed[i] == m.agreed[0]);
+    }
+    unsigned char times[ITEMS] = {0};
+    for (size_t items = 0; items <= ITEMS; items += 1 + items) {
+        memset(times, 0, sizeof times);
+        crnn_team_share(&m.lease, items, do_once, times);
+        for (size_t i = 0; i < ITEMS; i++)
+            CHECK(times[i] == (i < items));
     }
     CHECK(crnn_team_release(&m.lease));
     return size;
@@ -189,17 +199,6 @@ static void test_the_caller_is_asked_while_it_waits(void)
     crnn_team_release(&lease);
 }
 
-/* Fork in the midst of a job; the child has no other members, and says so. */
-static void fork_here(void *argument, size_t i)
-{
-    meeting *m = argument;
-    if (i == 0)
-        m->round[0] = (size_t)fork();
-    else
-        doze(20000);
-    crnn_team_barrier(&m->lease);
-}
-
 static void expect_child(pid_t child)
 {
     int status;
@@ -207,21 +206,46 @@ static void expect_child(pid_t child)
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-static void test_fork_inside_a_job(void)
+/* Fork in the midst of a job; the child has no other members, and says so. */
+typedef struct {
+    crnn_lease lease;
+    pthread_t caller;
+    bool meets;
+    pid_t child; /* -1: not yet */
+} parting;
+
+static void part(void *argument, size_t i)
 {
-    meeting m = {.lease = crnn_team_acquire(3)};
-    CHECK(m.lease.size == 3);
-    crnn_team_run(&m.lease, 3, fork_here, &m);
-    const pid_t child = (pid_t)m.round[0];
-    CHECK(child >= 0);
-    if (child == 0) {
+    parting *p = argument;
+    (void)i;
+    if (!pthread_equal(pthread_self(), p->caller)) {
+        doze(20000);
+    } else if (p->child < 0) {
+        p->child = fork();
+        if (p->child == 0)
+            CHECK(hold_meeting(3, 5) == 3);
+    }
+    if (p->meets)
+        crnn_team_barrier(&p->lease);
+}
+
+static void test_fork_inside_a_job(bool shared)
+{
+    parting p = {crnn_team_acquire(3), pthread_self(), !shared, -1};
+    CHECK(p.lease.size == 3);
+    if (shared)
+        crnn_team_share(&p.lease, 20, part, &p);
+    else
+        crnn_team_run(&p.lease, 3, part, &p);
+    CHECK(p.child >= 0);
+    if (p.child == 0) {
         CHECK(hold_meeting(3, 5) == 3);
-        CHECK(!crnn_team_release(&m.lease));
+        CHECK(!crnn_team_release(&p.lease));
         CHECK(hold_meeting(3, 5) == 3);
         exit(0);
     }
-    CHECK(crnn_team_release(&m.lease));
-    expect_child(child);
+    CHECK(crnn_team_release(&p.lease));
+    expect_child(p.child);
     CHECK(hold_meeting(3, 5) == 3);
 }
 
@@ -255,7 +279,8 @@ int main(int argc, char **argv)
     crnn_assume_cpus(4);
     if (argc > 1 && strcmp(argv[1], "fork") == 0) {
         test_fork(3);
-        test_fork_inside_a_job();
+        test_fork_inside_a_job(false);
+        test_fork_inside_a_job(true);
     } else if (argc > 1 && strcmp(argv[1], "race") == 0) {
         plant_race();
     } else {
