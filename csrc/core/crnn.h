@@ -32,6 +32,10 @@ typedef struct crnn_kernels crnn_kernels;
 const crnn_kernels *crnn_variant(size_t i, crnn_dtype dtype);
 const char *crnn_isa(const crnn_kernels *kernels);
 
+/* to[cols][rows] = from[rows][cols]' */
+void crnn_transpose(const crnn_kernels *kernels, const void *from, size_t rows,
+                    size_t cols, void *to);
+
 /* y[n] = tanh(x[n]); max error in ulp and special values: tanh_tmpl.h. */
 void crnn_tanh(const crnn_kernels *kernels, const void *x, void *y, size_t n);
 
