@@ -32,6 +32,26 @@ class Network:
         batch_sizes: npt.NDArray[np.int64] | None = None,
         masks: tuple[npt.NDArray[np.floating], ...] | None = None,
     ) -> Any: ...
+    def _load(self, arrays: list[npt.NDArray[np.floating]], /) -> None: ...
+    def _record(
+        self,
+        x: npt.NDArray[np.floating],
+        hx: npt.NDArray[np.floating] | None = None,
+        lengths: npt.NDArray[np.int64] | None = None,
+        batch_sizes: npt.NDArray[np.int64] | None = None,
+        masks: tuple[npt.NDArray[np.floating], ...] | None = None,
+    ) -> Any: ...
+
+class Tape:
+    def pullback(
+        self,
+        d_output: npt.NDArray[np.floating] | None,
+        d_h_n: npt.NDArray[np.floating] | None,
+        input: bool,
+        hx: bool,
+        parameters: bool,
+        /,
+    ) -> tuple[Any, Any, Any]: ...
 
 def isas() -> tuple[str, ...]: ...
 def set_isa(name: str, /) -> str: ...

@@ -102,28 +102,36 @@ static bool interrupted(void *context)
     return raised;
 }
 
-/* Compute in the default floating-point environment; the caller finds his own again. */
-static crnn_status compute_with(const pending_call *c, const crnn_team *team,
-                                const crnn_watch *watch)
+static crnn_status compute_planned(const pending_call *c, const crnn_team *team,
+                                   const crnn_watch *watch)
 {
     _Alignas(64) char stack[STACK_SCRATCH];
     const crnn_gradients *g = c->gradients;
     const crnn_plan plan = g ? crnn_plan_backward(&c->net, &c->batch, team)
                              : crnn_plan_forward(&c->net, &c->batch, team);
     size_t bytes;
-    crnn_status status = g ? crnn_backward_scratch(&c->net, &c->batch, g, &plan, &bytes)
-                           : crnn_forward_scratch(&c->net, &c->batch, &plan, &bytes);
+    crnn_status status =
+        g ? crnn_backward_scratch(&c->net, &c->batch, g, &plan, &bytes)
+          : crnn_forward_scratch(&c->net, &c->batch, &plan, &bytes);
     if (status != CRNN_OK)
         return status;
     void *scratch = bytes <= sizeof stack ? stack : crnn_alloc(bytes);
     if (!scratch)
         return CRNN_NO_MEMORY;
-    const crnn_fpenv callers = crnn_fpenv_enter();
     status = g ? crnn_backward(&c->net, &c->batch, g, &plan, team, watch, scratch)
                : crnn_forward(&c->net, &c->batch, &plan, team, watch, scratch);
-    crnn_fpenv_leave(callers);
     if (scratch != stack)
         crnn_free(scratch);
+    return status;
+}
+
+/* Compute in the default floating-point environment; the caller finds his own again. */
+static crnn_status compute_with(const pending_call *c, const crnn_team *team,
+                                const crnn_watch *watch)
+{
+    const crnn_fpenv callers = crnn_fpenv_enter();
+    const crnn_status status = compute_planned(c, team, watch);
+    crnn_fpenv_leave(callers);
     return status;
 }
 
