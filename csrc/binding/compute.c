@@ -80,6 +80,7 @@ bool call_can_read(const pending_call *c, const crnn_view *states)
 typedef struct {
     PyThreadState *thread;
     unsigned long caller;
+    bool handles_signals;
     uint64_t looked;
     atomic_bool raised;
 } signal_watch;
@@ -89,7 +90,8 @@ typedef struct {
 static bool interrupted(void *context)
 {
     signal_watch *watch = context;
-    if (atomic_load(&watch->raised) || PyThread_get_thread_ident() != watch->caller)
+    if (atomic_load(&watch->raised) || !watch->handles_signals ||
+        PyThread_get_thread_ident() != watch->caller)
         return atomic_load(&watch->raised);
     const uint64_t now = crnn_now();
     if (now - watch->looked < SIGNAL_INTERVAL_NS)
@@ -110,9 +112,8 @@ static crnn_status compute_planned(const pending_call *c, const crnn_team *team,
     const crnn_plan plan = g ? crnn_plan_backward(&c->net, &c->batch, team)
                              : crnn_plan_forward(&c->net, &c->batch, team);
     size_t bytes;
-    crnn_status status =
-        g ? crnn_backward_scratch(&c->net, &c->batch, g, &plan, &bytes)
-          : crnn_forward_scratch(&c->net, &c->batch, &plan, &bytes);
+    crnn_status status = g ? crnn_backward_scratch(&c->net, &c->batch, g, &plan, &bytes)
+                           : crnn_forward_scratch(&c->net, &c->batch, &plan, &bytes);
     if (status != CRNN_OK)
         return status;
     void *scratch = bytes <= sizeof stack ? stack : crnn_alloc(bytes);
@@ -138,6 +139,7 @@ static crnn_status compute_with(const pending_call *c, const crnn_team *team,
 static crnn_status compute_released(const pending_call *c, size_t wanted)
 {
     signal_watch context = {.caller = PyThread_get_thread_ident(),
+                            .handles_signals = on_main_thread(),
                             .looked = crnn_now()};
     crnn_watch watch = {interrupted, &context};
     crnn_status status;
