@@ -1,4 +1,4 @@
-"""`python -m crnn demo | info`."""
+"""`python -m crnn demo | info | bench`."""
 
 import argparse
 
@@ -12,12 +12,17 @@ def main(argv=None):
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("demo", help="run a trained network on real speech")
     commands.add_parser("info", help="print version, CPU, ISAs, threads and NumPy")
+    commands.add_parser("bench", help="time it, beside torch.nn.RNN where installed")
     command = parser.parse_args(argv).command
 
     if command == "demo":
         from crnn import demo  # only the demo pays for it
 
         demo.main()
+    elif command == "bench":
+        from crnn import bench
+
+        bench.main()
     else:
         crnn.show_config()
 
