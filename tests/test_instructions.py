@@ -1,5 +1,6 @@
 """No call executes more instructions than recorded: a slowdown that no clock shows."""
 
+import os
 import shutil
 from pathlib import Path
 
