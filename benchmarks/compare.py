@@ -54,6 +54,8 @@ def parse(argv):
 def compare(entries, peers, threads, effort, machine):
     """Yield what the engines are, then a row for each entry as it is measured."""
     with players(("crnn", *peers), threads) as engines:
+        if engines[0].reason:
+            raise SystemExit(f"crnn does not run: {engines[0].reason}")
         yield {engine.name: engine.version for engine in engines if engine.version}
         for kind, case in entries:
             seconds, reasons = contest(engines, kind, case, effort)
