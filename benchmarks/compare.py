@@ -79,6 +79,7 @@ def run(entries, peers, threads, effort, show=lambda line: None, line_of=text_li
     results = {
         "cpu": cpu_name(),
         "load": os.getloadavg()[0],
+        "effort": asdict(effort),
         "machine": asdict(machine),
         "rows": [],
     }

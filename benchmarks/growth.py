@@ -99,7 +99,7 @@ def axis_table(axis, rows):
 
 def ragged_table(rows):
     """Valid steps and time, as shares of those of the full batch."""
-    names = names_in(rows)
+    names = [name for name in ENGINES if name in names_in(rows)]
 
     def share(row, name):
         return min(row["seconds"][name]) / min(rows[0]["seconds"][name])

@@ -97,9 +97,11 @@ def measure(effort, peers):
 
 def setting(found, machine):
     versions = ", ".join(f"{name} {v}" for name, v in found["versions"].items())
+    effort = found["effort"]
     return (
-        f"{found['cpu']}; a core: {machine}. {versions}. Processes that ran when it "
-        f"began: {found['load']:.1f}."
+        f"{found['cpu']}; a core: {machine}. {versions}. {effort['rounds']} rounds of "
+        f"{effort['seconds'] * 1e3:g} ms, or of one call where that takes longer. Load "
+        f"of the machine when it began: {found['load']:.1f}."
     )
 
 

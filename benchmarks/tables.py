@@ -93,9 +93,13 @@ def losses(rows):
 
 
 def absences(rows):
-    """A line for each engine and reason not to run, with the number of cases."""
+    """A line for each reason not to run: which engines, in how many cases."""
     counts = {}
     for row in rows:
         for name, reason in row["reasons"].items():
-            counts[name, reason] = counts.get((name, reason), 0) + 1
-    return [f"{name} ({n} cases): {why}" for (name, why), n in counts.items()]
+            engines = counts.setdefault(reason, {})
+            engines[name] = engines.get(name, 0) + 1
+    return [
+        f"{reason}: " + ", ".join(f"{name} ({n} cases)" for name, n in engines.items())
+        for reason, engines in counts.items()
+    ]

@@ -177,7 +177,7 @@ def test_tables_show_losses(benchmarks):
     assert losses([won, lost]) == ["a, threads 2: torch by 2.00 times"]
     assert thread_table([won, lost]).splitlines()[-1] == "| a | 0.50 | 3.00 |"
     rows = [{"reasons": {"jax": "has no stream"}}] * 2
-    assert absences(rows) == ["jax (2 cases): has no stream"]
+    assert absences(rows) == ["has no stream: jax (2 cases)"]
 
 
 @source_tree
