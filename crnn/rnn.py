@@ -5,6 +5,7 @@ import numpy as np
 from . import packed, random
 from ._core import DTypeError, ShapeError
 from .arguments import check_arguments, check_nonlinearity, check_type
+from .convert import RNNConversions
 from .module import MODES, Module
 from .operands import (
     Operand,
@@ -15,7 +16,7 @@ from .operands import (
 )
 
 
-class RNN(Module):
+class RNN(RNNConversions, Module):
     r"""An Elman RNN of one or more layers, in one or two directions.
 
     For every element of the input sequence each layer computes

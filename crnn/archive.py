@@ -1,0 +1,64 @@
+"""A zip file in memory, checked before anything in it is unpacked."""
+
+import io
+import zipfile
+import zlib
+
+from .files import FormatError
+
+# What zipfile lets out on hostile bytes, apart from its own error.
+_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError)
+_ERRORS += (ValueError, LookupError, OverflowError, RuntimeError)
+
+# A compressed file may hold this many times its size, and never less than this.
+MAX_SWELLING = 100
+MIN_ROOM = 1 << 20
+
+
+class Archive:
+    """The members of a zip file by name.
+
+    Raises:
+        FormatError: it is damaged, encrypted, has two members of one name, bytes after
+            its end, members that share bytes, or that swell beyond MAX_SWELLING.
+    """
+
+    def __init__(self, path: str, data: bytes):
+        self.path = path
+        try:
+            self._zip = zipfile.ZipFile(io.BytesIO(data))
+        except _ERRORS as error:
+            raise FormatError(path, f"a damaged zip file: {error}") from error
+        members = self._zip.infolist()
+        self.sizes = {member.filename: member.file_size for member in members}
+        if len(self.sizes) != len(members):
+            raise FormatError(path, "a zip file with two members of one name")
+        if any(m.filename != m.orig_filename or m.flag_bits & 1 for m in members):
+            raise FormatError(path, "a zip file with encrypted or oddly named members")
+        end = data[len(data) - 22 - len(self._zip.comment) :]
+        if not end.startswith(b"PK\5\6"):
+            raise FormatError(path, "a zip file with bytes after its end")
+        if sum(m.compress_size for m in members) > len(data):
+            raise FormatError(path, "a zip file whose members overlap")
+        if sum(self.sizes.values()) > MAX_SWELLING * len(data) + MIN_ROOM:
+            raise FormatError(
+                path, f"a zip file that would swell to over {MAX_SWELLING} times"
+            )
+
+    def read(self, name: str) -> bytes:
+        """One member, of exactly the size that the directory gives.
+
+        Raises:
+            FormatError: it is missing or damaged.
+        """
+        if name not in self.sizes:
+            raise FormatError(self.path, f"the member {name!r} is missing")
+        try:
+            with self._zip.open(name) as member:
+                # A size bounds what is unpacked, whatever the stream would go on to.
+                data = member.read(self.sizes[name])
+        except _ERRORS as error:
+            raise FormatError(self.path, f"{name!r} is damaged: {error}") from error
+        if len(data) != self.sizes[name]:
+            raise FormatError(self.path, f"{name!r} is cut short")
+        return data
