@@ -1,6 +1,7 @@
 """A zip file in memory, checked before anything in it is unpacked."""
 
 import io
+import struct
 import zipfile
 import zlib
 
@@ -19,8 +20,8 @@ class Archive:
     """The members of a zip file by name.
 
     Raises:
-        FormatError: it is damaged, encrypted, has two members of one name, bytes after
-            its end, members that share bytes, or that swell beyond MAX_SWELLING.
+        FormatError: it is damaged, encrypted, has two members of one name, bytes before
+            or after it, members that share bytes, or that swell beyond MAX_SWELLING.
     """
 
     def __init__(self, path: str, data: bytes):
@@ -35,9 +36,12 @@ class Archive:
             raise FormatError(path, "a zip file with two members of one name")
         if any(m.filename != m.orig_filename or m.flag_bits & 1 for m in members):
             raise FormatError(path, "a zip file with encrypted or oddly named members")
-        end = data[len(data) - 22 - len(self._zip.comment) :]
-        if not end.startswith(b"PK\5\6"):
-            raise FormatError(path, "a zip file with bytes after its end")
+        first = min((m.header_offset for m in members), default=self._zip.start_dir)
+        end = len(data) - 22 - len(self._zip.comment)
+        if first != 0 or data[end : end + 4] != b"PK\5\6":
+            raise FormatError(path, "a zip file with bytes before or after it")
+        if len(members) != _count_members(data, end):
+            raise FormatError(path, "a damaged zip file: it lacks members")
         if sum(m.compress_size for m in members) > len(data):
             raise FormatError(path, "a zip file whose members overlap")
         if sum(self.sizes.values()) > MAX_SWELLING * len(data) + MIN_ROOM:
@@ -62,3 +66,13 @@ class Archive:
         if len(data) != self.sizes[name]:
             raise FormatError(self.path, f"{name!r} is cut short")
         return data
+
+
+def _count_members(data: bytes, end: int) -> int:
+    """How many members there are by the record at data[end:], which zipfile ignores."""
+    locator = end - 20  # of the same record with wide numbers, if there is one
+    if locator >= 0 and data[locator : locator + 4] == b"PK\6\7":
+        (wide,) = struct.unpack_from("<Q", data, locator + 8)
+        if wide + 40 <= locator:
+            return struct.unpack_from("<Q", data, wide + 32)[0]
+    return struct.unpack_from("<H", data, end + 10)[0]

@@ -55,20 +55,21 @@ def read_checkpoint(archive: Archive) -> dict:
     Raises:
         FormatError: it is damaged, holds more than plain data, or is no dict.
     """
-    folder = next(n for n in archive.sizes if n.endswith("data.pkl"))[
-        : -len("data.pkl")
-    ]
+    pickles = [name for name in archive.sizes if name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise FormatError(archive.path, f"has {len(pickles)} pickles, not one")
+    folder = pickles[0].removesuffix("data.pkl")
     if f"{folder}constants.pkl" in archive.sizes:
         raise FormatError(
             archive.path,
             "a TorchScript program; save its weights with "
             "torch.save(torch.jit.load(path).state_dict(), new_path)",
         )
-    if archive.sizes[f"{folder}data.pkl"] > MAX_PICKLE:
+    if archive.sizes[pickles[0]] > MAX_PICKLE:
         raise FormatError(archive.path, "its data.pkl is absurdly large")
     machine = Machine(NAMES, _Storages(archive, folder).load)
     try:
-        result = machine.run(archive.read(f"{folder}data.pkl"))
+        result = machine.run(archive.read(pickles[0]))
     except FormatError:
         raise
     except Refused as error:

@@ -48,6 +48,8 @@ def _read_model(path: str):
         library.load_external_data_for_model(model, os.path.dirname(path) or ".")
     except (DecodeError, ValueError, library.checker.ValidationError) as error:
         raise FormatError(path, f"no valid ONNX model: {error}") from error
+    if not model.HasField("graph") or not model.opset_import:
+        raise FormatError(path, "no valid ONNX model: it is cut short")
     return model
 
 
@@ -110,15 +112,16 @@ def from_onnx(model, *, node: str | None = None) -> RNN:
         batch_first = is_batch_first(graph, stack[0])
         state = {name: _as_float(array) for name, array in state_of(stack).items()}
         fixed = _fixed_inputs(graph, [nodes[n] for layer in stack for n in layer.nodes])
+        (nonlinearity,) = stack[0].kind[2]
+        rnn = RNN.from_state_dict(
+            state, nonlinearity=nonlinearity, batch_first=batch_first
+        )
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise FormatError(path, str(error)) from error
     for name, argument in fixed.items():
         message = f"{path}: the graph fixes {name!r}: pass its value as {argument}"
         warnings.warn(message, stacklevel=2)
-    (nonlinearity,) = stack[0].kind[2]
-    return RNN.from_state_dict(
-        state, nonlinearity=nonlinearity, batch_first=batch_first
-    ).eval()
+    return rnn.eval()
 
 
 def _choose(stacks: list[list[Layer]], node: str | None, model) -> list[Layer]:

@@ -6,6 +6,8 @@ number that a node could read a label of its own, and run the operators that onl
 numbers: the labels that arrive say, exactly, what is read and in which order.
 """
 
+import math
+
 import numpy as np
 
 # Operators that move numbers and leave them as they are.
@@ -51,7 +53,7 @@ class LabelledGraph:
     def new_labels(self, shape: tuple[int, ...]) -> np.ndarray:
         """Numbers that grow from the first to the last and never come again."""
         first = self.next_label
-        self.next_label += int(np.prod(shape))
+        self.next_label += math.prod(shape)
         return np.arange(first, self.next_label, dtype=float).reshape(shape)
 
     def give(self, name: str, labels: np.ndarray) -> None:
@@ -95,7 +97,7 @@ class LabelledGraph:
             sizes = [0, 0, 0]
         axes = range(len(sizes) - 1)
         shape = [sizes[a] if sizes[a] > 0 else OPEN_SIZES[a] for a in axes]
-        if np.prod([*shape, features], dtype=float) > MAX_LABELS:
+        if math.prod([*shape, features]) > MAX_LABELS:
             shape = OPEN_SIZES[: len(shape)]
         return (*shape, features)
 
@@ -105,7 +107,7 @@ class LabelledGraph:
             return False
         inputs = {name: self.pull(name, features) for name in node.input if name}
         sizes = [array.size for array in inputs.values()]
-        if (np.prod if node.op_type == "Gather" else np.sum)(sizes) > MAX_MOVED:
+        if (math.prod if node.op_type == "Gather" else sum)(sizes) > MAX_MOVED:
             return False
         library = self.library
         is_labelled = node.op_type != "Shape" and self.labelled.intersection(inputs)

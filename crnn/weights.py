@@ -203,13 +203,12 @@ def _npz(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def _safetensors_bytes(arrays: dict[str, np.ndarray]) -> bytes:
-    library = _safetensors()
+    _safetensors()
     from safetensors import numpy
 
-    try:
-        return numpy.save(arrays)
-    except library.SafetensorError as error:
-        raise ValueError(f"safetensors cannot keep these names: {error}") from error
+    if "__metadata__" in arrays:
+        raise ValueError("safetensors keeps the name '__metadata__' for itself")
+    return numpy.save(arrays)
 
 
 WRITERS = {".npz": _npz, ".safetensors": _safetensors_bytes}
