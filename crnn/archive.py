@@ -11,6 +11,9 @@ from .files import FormatError
 _ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError)
 _ERRORS += (ValueError, LookupError, OverflowError, RuntimeError)
 
+# The methods whose output can be bounded while it is unpacked.
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
 # A compressed file may hold this many times its size, and never less than this.
 MAX_SWELLING = 100
 MIN_ROOM = 1 << 20
@@ -34,8 +37,10 @@ class Archive:
         self.sizes = {member.filename: member.file_size for member in members}
         if len(self.sizes) != len(members):
             raise FormatError(path, "a zip file with two members of one name")
-        if any(m.filename != m.orig_filename or m.flag_bits & 1 for m in members):
-            raise FormatError(path, "a zip file with encrypted or oddly named members")
+        if any(m.filename != m.orig_filename for m in members):
+            raise FormatError(path, "a zip file with a NUL in a name")
+        if any(m.flag_bits & 1 or m.compress_type not in METHODS for m in members):
+            raise FormatError(path, "a zip file, encrypted or exotically compressed")
         first = min((m.header_offset for m in members), default=self._zip.start_dir)
         end = len(data) - 22 - len(self._zip.comment)
         if first != 0 or data[end : end + 4] != b"PK\5\6":

@@ -57,6 +57,8 @@ def read_initializers(path: str) -> dict[str, np.ndarray]:
     """The numeric weights of an ONNX file by name, half precision as float32."""
     arrays = {}
     for tensor in _read_model(path).graph.initializer:
+        if tensor.name in arrays or "\0" in tensor.name:
+            raise FormatError(path, f"the name {tensor.name!r} is there twice, or odd")
         try:
             array = _library().numpy_helper.to_array(tensor)
         except (ValueError, TypeError, KeyError) as error:

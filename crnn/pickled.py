@@ -111,6 +111,8 @@ class Machine:
             # Nothing nested: hashing it could overflow the stack of C.
             if not isinstance(key, str | int):
                 raise TypeError(f"a key of type {type(key).__name__}")
+            if key in target or "\0" in str(key):
+                raise ValueError("a key that is there twice, or holds a NUL")
             target[key] = value
 
     def memoize(self, key: int):

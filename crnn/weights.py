@@ -1,6 +1,7 @@
 """crnn.load and crnn.save: named arrays in the formats that networks are kept in."""
 
 import io
+import json
 import os
 from collections.abc import Mapping
 
@@ -134,7 +135,9 @@ def _read_safetensors(path: str, data: bytes) -> dict:
     library = _safetensors()
     try:
         entries = library.deserialize(data)
-    except library.SafetensorError as error:
+        length = int.from_bytes(data[:8], "little")
+        json.loads(data[8 : 8 + length], object_pairs_hook=_check_names)
+    except (library.SafetensorError, ValueError) as error:
         raise FormatError(path, f"damaged: {error}") from error
     arrays = {}
     for name, entry in entries:
@@ -147,6 +150,15 @@ def _read_safetensors(path: str, data: bytes) -> dict:
         is_bfloat16 = entry["dtype"] == "BF16"
         arrays[name] = bfloat16_as_float32(array) if is_bfloat16 else array
     return arrays
+
+
+def _check_names(pairs: list[tuple[str, object]]) -> None:
+    """ValueError for what the library lets through: two of one name, or a NUL."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise ValueError("two entries of one name")
+    if any("\0" in name for name in names):
+        raise ValueError("a NUL in a name")
 
 
 def save(path: str | os.PathLike, state_dict: Mapping) -> None:

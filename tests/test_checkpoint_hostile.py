@@ -89,6 +89,8 @@ DAMAGED = {
     "items for a dict": b"\x80\x02}K\x01a.",
     "odd items": b"\x80\x02}(K\x01u.",
     "attributes for a list": b"\x80\x02]}b.",
+    "twice the same key": b"\x80\x02}(K\x01K\x01K\x01K\x01u.",
+    "NUL in a key": b"\x80\x02}X\x03\0\0\0a\0bK\x01s.",
     "list as key": b"\x80\x02}]K\x01s.",
     "frames": b"\x80\x04\x95" + struct.pack("<Q", 2**63) + b"}.",
 }
