@@ -23,8 +23,11 @@ FIRST_LABEL = 1 << 40
 
 # Sizes where the graph leaves them open, or where its own make too many labels.
 OPEN_SIZES = (3, 2, 5, 7)
-MAX_LABELS = 1 << 20
-MAX_MOVED = 1 << 28
+MAX_ROWS = 1 << 13
+
+# Elements that may go into one operator, for a chain of them could double for ever.
+MAX_LABELS = 1 << 24
+MAX_CONSTANTS = 1 << 28
 
 
 class LabelledGraph:
@@ -67,7 +70,7 @@ class LabelledGraph:
         distinct = np.unique(labels)
         is_pure = distinct.min(initial=FIRST_LABEL) >= FIRST_LABEL
         if not is_pure or distinct.size != labels.size:
-            self._give_source(name, features)
+            self.cut(name, features)
         return self.values[name]
 
     def pull(self, name: str, features: int = 1) -> np.ndarray:
@@ -77,13 +80,14 @@ class LabelledGraph:
             if name in self.constants:
                 self.values[name] = self._constant(name)
             elif node is None or not self._move(node, features):
-                self._give_source(name, features)
+                self.cut(name, features)
         return self.values[name]
 
-    def _give_source(self, name: str, features: int) -> None:
+    def cut(self, name: str, features: int) -> np.ndarray:
         """Let a value be new labels, whatever the operators before it do."""
         self.sources.append(self.new_labels(self._shape(name, features)))
         self.give(name, self.sources[-1])
+        return self.sources[-1]
 
     def _constant(self, name: str) -> np.ndarray:
         return self.library.numpy_helper.to_array(self.constants[name])
@@ -97,7 +101,7 @@ class LabelledGraph:
             sizes = [0, 0, 0]
         axes = range(len(sizes) - 1)
         shape = [sizes[a] if sizes[a] > 0 else OPEN_SIZES[a] for a in axes]
-        if math.prod([*shape, features]) > MAX_LABELS:
+        if math.prod(shape) > MAX_ROWS:
             shape = OPEN_SIZES[: len(shape)]
         return (*shape, features)
 
@@ -106,11 +110,12 @@ class LabelledGraph:
         if node.op_type not in MOVES or node.domain not in {"", "ai.onnx"}:
             return False
         inputs = {name: self.pull(name, features) for name in node.input if name}
+        is_labelled = node.op_type != "Shape" and self.labelled.intersection(inputs)
         sizes = [array.size for array in inputs.values()]
-        if (math.prod if node.op_type == "Gather" else sum)(sizes) > MAX_MOVED:
+        size = math.prod(sizes) if node.op_type == "Gather" else sum(sizes)
+        if size > (MAX_LABELS if is_labelled else MAX_CONSTANTS):
             return False
         library = self.library
-        is_labelled = node.op_type != "Shape" and self.labelled.intersection(inputs)
         if node.op_type == "Cast" and is_labelled:
             if self.attributes(node).get("to") not in FLOATS:
                 return False

@@ -91,16 +91,7 @@ def _add_node(graph: LabelledGraph, node, layers: list[Layer]) -> None:
         raise Unsupported("does not have one activation for each direction")
 
     batch_first = attributes.get("layout", 0) == 1
-    x = graph.arriving(node.input[0], weights[0]["weight_ih"].shape[1])
-    if x.ndim != 3 or x.shape[2] != weights[0]["weight_ih"].shape[1] or not x.size:
-        raise Unsupported(f"reads an input of shape {x.shape}")
-    x = x.swapaxes(0, 1) if batch_first else x
-    # Labels grow with time, unless the graph has turned the sequence round.
-    turned = bool(x[0].flat[0] > x[-1].flat[0])
-    if turned and len(node.input) > 4 and node.input[4]:
-        raise Unsupported("reads padded sequences from their end")
-    x = x[::-1] if turned else x
-
+    x, turned = _read_input(graph, node, weights[0]["weight_ih"].shape[1], batch_first)
     reverse = [is_reverse != turned for is_reverse in directions]
     layer = next(
         (a for a in layers if _same(a.x, x) and not set(reverse) & a.directions.keys()),
@@ -121,6 +112,28 @@ def _add_node(graph: LabelledGraph, node, layers: list[Layer]) -> None:
         graph.give(node.output[0], y.transpose(2, 0, 1, 3) if batch_first else y)
 
 
+def _read_input(
+    graph: LabelledGraph, node, features: int, batch_first: bool
+) -> tuple[np.ndarray, bool]:
+    """The labels (T, B, I) that a node reads, growing with time, and whether the graph
+    turns them round for the node."""
+    name = node.input[0]
+    x = _time_first(graph.arriving(name, features), features, batch_first)
+    steps = set(np.sign(np.diff(x[:, 0, 0])))
+    if len(steps) > 1:  # out of order, and so not to be followed any further
+        x = _time_first(graph.cut(name, features), features, batch_first)
+    turned = steps == {-1}
+    if turned and len(node.input) > 4 and node.input[4]:
+        raise Unsupported("reads padded sequences from their end")
+    return x[::-1] if turned else x, turned
+
+
+def _time_first(x: np.ndarray, features: int, batch_first: bool) -> np.ndarray:
+    if x.ndim != 3 or x.shape[2] != features or not x.size:
+        raise Unsupported(f"reads an input of shape {x.shape}")
+    return x.swapaxes(0, 1) if batch_first else x
+
+
 def _weights(graph: LabelledGraph, node, D: int) -> list[dict[str, np.ndarray]]:
     """The parameters of each direction, checked against each other."""
     arrays = []
@@ -133,7 +146,7 @@ def _weights(graph: LabelledGraph, node, D: int) -> list[dict[str, np.ndarray]]:
     if w is None or r is None or w.ndim != 3 or r.ndim != 3:
         raise Unsupported("has no weights of shape (D, H, I) and (D, H, H)")
     H = r.shape[2]
-    if w.shape[:2] != (D, H) or r.shape != (D, H, H):
+    if w.shape[:2] != (D, H) or r.shape != (D, H, H) or not w.size:
         raise Unsupported(f"has weights of shapes {w.shape} and {r.shape}")
     if b is not None and b.shape != (D, 2 * H):
         raise Unsupported(f"has biases of shape {b.shape}, not {(D, 2 * H)}")

@@ -1,5 +1,7 @@
 """from_state_dict, from_torch and to_torch: networks from and to elsewhere."""
 
+import sys
+
 import checkpoints
 import numpy as np
 import pytest

@@ -45,7 +45,7 @@ def test_fault_114_bit_flips(tmp_path, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_fault_114_empty_and_other_files(tmp_path, name):
-    path = tmp_path / name
+    path = write(tmp_path, name)
     path.write_bytes(b"")
     refused(path, "empty")
     for data in b"\0", b"x" * 100, b"\x89HDF\r\n\x1a\n", b"\x93NUMPY\1\0v\0{'descr': ":
@@ -54,6 +54,7 @@ def test_fault_114_empty_and_other_files(tmp_path, name):
 
 
 def test_fault_116_what_is_no_file(tmp_path):
+    pytest.importorskip("onnx", reason="needs the onnx library")
     for call in crnn.load, crnn.from_onnx:
         with pytest.raises(FileNotFoundError):
             call(tmp_path / "missing.npz")
