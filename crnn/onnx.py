@@ -57,15 +57,16 @@ def read_initializers(path: str) -> dict[str, np.ndarray]:
     """The numeric weights of an ONNX file by name, half precision as float32."""
     arrays = {}
     for tensor in _read_model(path).graph.initializer:
-        if tensor.name in arrays or "\0" in tensor.name:
-            raise FormatError(path, f"the name {tensor.name!r} is there twice, or odd")
+        name = tensor.name
+        if not isinstance(name, str) or "\0" in name or name in arrays:
+            raise FormatError(path, f"the name {name!r} is no text, or there twice")
         try:
             array = _library().numpy_helper.to_array(tensor)
         except (ValueError, TypeError, KeyError) as error:
-            reason = f"the weights {tensor.name!r} are damaged: {error}"
+            reason = f"the weights {name!r} are damaged: {error}"
             raise FormatError(path, reason) from error
         if array.dtype != object:
-            arrays[tensor.name] = _as_float(array)
+            arrays[name] = _as_float(array)
     return arrays
 
 
