@@ -10,7 +10,7 @@ import numpy as np
 
 from .archive import Archive
 from .files import FormatError
-from .pickled import Machine, Refused
+from .pickled import Inert, Machine, Refused
 
 ADVICE = (
     "if a whole module was pickled, save its state instead: "
@@ -39,12 +39,10 @@ STORAGES = {
     "ComplexDoubleStorage": "c16",
 }
 
+SCALARS = {"f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "b1"}
+
 DTYPES = {"float64", "float32", "float16", "bfloat16", "int64", "int32", "int16"}
 DTYPES |= {"int8", "uint8", "bool", "complex64", "complex128"}
-
-
-class _Kind(str):
-    """The element type of a storage class; not a string that a pickle can make."""
 
 
 def read_checkpoint(archive: Archive) -> dict:
@@ -96,7 +94,7 @@ class _Storages:
     def load(self, identity: tuple) -> np.ndarray:
         """The flat array that ('storage', kind, key, device, elements) stands for."""
         _, kind, key, _, elements = identity
-        if not isinstance(kind, _Kind) or not isinstance(key, str):
+        if not isinstance(kind, Inert) or not isinstance(key, str):
             raise ValueError("a tensor without storage")
         if (key, kind) not in self.arrays:
             name = f"{self.folder}data/{key}"
@@ -153,18 +151,35 @@ def _counter(counts: dict) -> dict:
     return counts
 
 
+def _scalar_type(name: str, *_) -> Inert:
+    """The dtype of a NumPy scalar, such as a metric that a checkpoint notes."""
+    if name not in SCALARS:
+        raise ValueError(f"a NumPy scalar of type {name}")
+    return Inert(name)
+
+
+def _scalar(kind: Inert, raw: bytes) -> np.generic:
+    if not isinstance(kind, Inert):
+        raise ValueError("a NumPy scalar of no type")
+    (value,) = np.frombuffer(raw, str(kind))
+    return value
+
+
 # The names that a pickle may use, and what stands for them.  Functions are called with
 # what the pickle gives, so each must be harmless whatever that is.
 NAMES: dict[str, Any] = {
     "collections OrderedDict": lambda: {},
     "collections Counter": _counter,
     "_codecs encode": _encode,
+    "numpy dtype": _scalar_type,
+    "numpy.core.multiarray scalar": _scalar,
+    "numpy._core.multiarray scalar": _scalar,
     "torch Size": lambda sizes: tuple(sizes),
     "torch device": lambda kind, *index: ":".join([kind, *map("{:d}".format, index)]),
     "torch._utils _rebuild_tensor": _tensor,
     "torch._utils _rebuild_tensor_v2": _tensor,
     "torch._utils _rebuild_parameter": lambda data, *_: data,
     "torch._utils _rebuild_parameter_with_state": lambda data, *_: data,
-    **{f"torch {name}": _Kind(dtype) for name, dtype in STORAGES.items()},
+    **{f"torch {name}": Inert(dtype) for name, dtype in STORAGES.items()},
     **{f"torch {name}": f"torch.{name}" for name in DTYPES},
 }

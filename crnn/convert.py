@@ -96,6 +96,8 @@ class Conversions:
 
 
 class RNNConversions(Conversions):
+    """The conversions of RNN."""
+
     _KIND = "RNN"
 
     @staticmethod
@@ -169,6 +171,8 @@ class RNNConversions(Conversions):
 
 
 class CellConversions(Conversions):
+    """The conversions of RNNCell."""
+
     _KIND = "RNNCell"
 
     @staticmethod

@@ -15,6 +15,10 @@ class Refused(Exception):
     """The pickle asks for something that plain data does not need."""
 
 
+class Inert(str):
+    """The name of a type that a pickle speaks of; a pickle cannot make one itself."""
+
+
 # Opcodes whose argument is the object, and those that make a new one.
 LITERALS = frozenset(
     {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"}
@@ -137,10 +141,12 @@ class Machine:
         self.stack.append(function(*arguments))
 
     def build(self, _):
-        """Attributes of a dict, such as the versions of modules, are left out."""
-        self.stack.pop()
-        if type(self.stack[-1]) is not dict:
+        """Attributes, such as the versions of modules in a dict, are left out."""
+        state = self.stack.pop()
+        if not isinstance(self.stack[-1], dict | Inert):
             raise TypeError("attributes for what is no dict")
+        if isinstance(state, tuple) and state[1:2] == (">",):
+            raise ValueError("a big-endian type")
 
     def load(self, _):
         self.stack.append(self.load_persistent(self.stack.pop()))

@@ -26,9 +26,11 @@ def load(path: str | os.PathLike) -> dict:
 
     Reads ``.npz``, ``.safetensors`` (needs ``pip install crnn[safetensors]``), the
     ``.pt``, ``.pth`` or ``.bin`` files of torch.save (1.6 and later; without torch),
-    and the weights of ``.onnx`` (needs ``pip install crnn[onnx]``).  The content tells
-    the format.  No code in the file is ever run, and no size is believed before it is
-    checked, so the file may come from anywhere.
+    and the weights of ``.onnx`` (needs ``pip install crnn[onnx]``).  The content, not
+    the suffix, tells all but the last.
+
+    The file may come from anywhere: no code in it is ever run, and no size is believed
+    before it is checked.
 
     float16 and bfloat16 become float32; other types stay as they are.  A checkpoint of
     torch.save comes back as torch.load would give it, with arrays for tensors: what it

@@ -92,6 +92,18 @@ def test_tensors_of_every_kind(path, torch):
     check_equal(crnn.load(path), as_arrays(saved, torch))
 
 
+def test_numpy_scalars(path, torch):
+    """Metrics are often such; torch.load(weights_only=True) refuses them."""
+    values = [np.float64(0.5), np.float32(0.25), np.int64(-3), np.uint8(7), np.True_]
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        torch.save({"best": values}, path, pickle_protocol=protocol)
+        loaded = crnn.load(path)["best"]
+        assert loaded == values and list(map(type, loaded)) == list(map(type, values))
+    for value in np.array([1.0]), np.str_("x"), np.datetime64("2020"):
+        torch.save({"best": value}, path)
+        refused(path)
+
+
 def test_tensors_that_shared_memory_still_do(path, torch):
     base = torch.zeros(6)
     torch.save(

@@ -38,6 +38,25 @@ DANGEROUS = {
     "PERSID": Raw(b"P0\n"),
     "NEXT_BUFFER": Raw(b"\x97"),
     "BYTEARRAY8": Raw(b"\x96" + struct.pack("<Q", 2**62) + b"x"),
+    "scalar of objects": call(
+        "numpy._core.multiarray scalar", call("numpy dtype", "O8")
+    ),
+    "scalar of text": call("numpy._core.multiarray scalar", "f8", Raw(b"C\x081234567")),
+    "scalar too short": call(
+        "numpy._core.multiarray scalar",
+        call("numpy dtype", "f8", False, True),
+        Raw(b"C\x011"),
+    ),
+    "big-endian scalar type": Raw(
+        call("numpy dtype", "f8", False, True).opcodes
+        + checkpoints.encode((3, ">", None))
+        + b"b"
+    ),
+    "storage as scalar type": call(
+        "numpy._core.multiarray scalar",
+        find("torch BFloat16Storage"),
+        Raw(b"C\x0212"),
+    ),
     "call of a string": Raw(checkpoints.encode("x") + b")R"),
     "call with a list": Raw(find("collections OrderedDict").opcodes + b"]R"),
     "call of a storage": call("torch FloatStorage", 10**12),

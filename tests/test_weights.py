@@ -1,6 +1,7 @@
 """crnn.save and crnn.load: .npz and .safetensors, there and back and with others."""
 
 import os
+import pickle
 import stat
 import sys
 from pathlib import Path
@@ -246,6 +247,15 @@ def test_relative_paths(tmp_path, monkeypatch):
     crnn.save("a.npz", arrays())
     as_expected(crnn.load("a.npz"), arrays())
     as_expected(crnn.load(Path("a.npz")), arrays())
+
+
+def test_the_error_can_be_pickled_and_caught(tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"")
+    with pytest.raises(ValueError) as caught:
+        crnn.load(tmp_path / "a.npz")
+    twin = pickle.loads(pickle.dumps(caught.value))
+    assert type(twin) is crnn.FormatError and str(twin) == str(caught.value)
+    assert crnn.FormatError.__module__ == "crnn"
 
 
 def test_loaded_weights_are_the_caller_s(path):
