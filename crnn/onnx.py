@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 
 from .files import FormatError, read_file, write_file
-from .onnx_labels import LabelledGraph
+from .onnx_labels import OWN_DOMAINS, LabelledGraph
 from .onnx_layers import (
     Layer,
     Unsupported,
@@ -25,6 +25,9 @@ from .rnn import RNN
 # As old as the RNN operator of today's form, so that old runtimes read it.
 OPSET = 14
 IR_VERSION = 8
+
+# What a graph whose parts contradict each other leads to, on the way.
+_ERRORS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
 def _library():
@@ -109,17 +112,19 @@ def from_onnx(model, *, node: str | None = None) -> RNN:
         path = os.fsdecode(model)
         model = _read_model(path)
     graph = LabelledGraph(_library(), model)
-    nodes = {name_of(n): n for n in model.graph.node if n.op_type == "RNN"}
+    nodes = [
+        n for n in model.graph.node if n.op_type == "RNN" and n.domain in OWN_DOMAINS
+    ]
     try:
-        stack = _choose(join(read_layers(graph, list(nodes.values()))), node, model)
+        stack = _choose(join(read_layers(graph, nodes)), node, model)
         batch_first = is_batch_first(graph, stack[0])
         state = {name: _as_float(array) for name, array in state_of(stack).items()}
-        fixed = _fixed_inputs(graph, [nodes[n] for layer in stack for n in layer.nodes])
+        fixed = _fixed_inputs(graph, [n for layer in stack for n in layer.nodes])
         (nonlinearity,) = stack[0].kind[2]
         rnn = RNN.from_state_dict(
             state, nonlinearity=nonlinearity, batch_first=batch_first
         )
-    except (ValueError, TypeError, LookupError, RecursionError) as error:
+    except _ERRORS as error:
         raise FormatError(path, str(error)) from error
     for name, argument in fixed.items():
         message = f"{path}: the graph fixes {name!r}: pass its value as {argument}"
@@ -136,7 +141,7 @@ def _choose(stacks: list[list[Layer]], node: str | None, model) -> list[Layer]:
             f"the graph has no RNN node{found} (torch.onnx.export writes one with "
             "dynamo=False; otherwise save the state_dict)"
         )
-    names = [[n for layer in stack for n in layer.nodes] for stack in stacks]
+    names = [[name_of(n) for layer in s for n in layer.nodes] for s in stacks]
     chosen = [i for i, own in enumerate(names) if node is None or node in own]
     if len(chosen) != 1:
         choices = "; ".join(" + ".join(map(repr, own)) for own in names[:9])

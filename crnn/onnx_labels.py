@@ -10,6 +10,9 @@ import math
 
 import numpy as np
 
+# The two names of ONNX's own operators.
+OWN_DOMAINS = {"", "ai.onnx"}
+
 # Operators that move numbers and leave them as they are.
 MOVES = {"Cast", "Concat", "Constant", "Dropout", "Flatten", "Gather", "Identity"}
 MOVES |= {"Reshape", "Shape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
@@ -107,7 +110,7 @@ class LabelledGraph:
 
     def _move(self, node, features: int) -> bool:
         """Run an operator that moves numbers; False if it is none or fails."""
-        if node.op_type not in MOVES or node.domain not in {"", "ai.onnx"}:
+        if node.op_type not in MOVES or node.domain not in OWN_DOMAINS:
             return False
         inputs = {name: self.pull(name, features) for name in node.input if name}
         is_labelled = node.op_type != "Shape" and self.labelled.intersection(inputs)

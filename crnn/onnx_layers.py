@@ -4,6 +4,7 @@ T time, B batch, I input, H hidden, D directions.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class Unsupported(ValueError):
 class Direction:
     """The weights of one direction, and the labels of what it gives."""
 
-    node: str
+    node: Any  # the onnx.NodeProto
     weights: dict[str, np.ndarray]  # weight_ih (H, I), weight_hh (H, H), bias_ih, ..
     nonlinearity: str
     output: np.ndarray  # (T, B, H)
@@ -42,9 +43,10 @@ class Layer:
         return np.concatenate(parts, axis=-1)
 
     @property
-    def nodes(self) -> list[str]:
-        """The names of its nodes."""
-        return list(dict.fromkeys(d.node for d in self.directions.values()))
+    def nodes(self) -> list:
+        """Its one node, or two."""
+        nodes = [part.node for part in self.directions.values()]
+        return nodes[:1] if nodes[0] is nodes[-1] else nodes
 
     @property
     def kind(self) -> tuple:
@@ -104,7 +106,7 @@ def _add_node(graph: LabelledGraph, node, layers: list[Layer]) -> None:
     for d, is_reverse in enumerate(reverse):
         output = graph.new_labels((*x.shape[:2], len(weights[d]["weight_hh"])))
         nonlinearity = ACTIVATIONS[activations[d].lower()]
-        part = Direction(name_of(node), weights[d], nonlinearity, output)
+        part = Direction(node, weights[d], nonlinearity, output)
         layer.directions[is_reverse] = part
         outputs.append(output[::-1] if turned else output)
     if node.output[0]:

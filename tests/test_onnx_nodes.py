@@ -115,6 +115,28 @@ def test_some_nodes_without_biases():
     check(made, net)
 
 
+def test_nodes_of_one_name():
+    nodes = [rnn("X", "0", name="a"), squeezed("0", "X1"), rnn("X1", "1", name="a")]
+    nodes.append(squeezed("1", "Y"))
+    made = om.model(nodes, weights("0") | weights("1", H, seed=1) | HEAD)
+    net = crnn.from_onnx(made, node="a")
+    assert net.num_layers == 2
+    assert np.array_equal(net.weight_ih_l1, weights("1", H, seed=1)["W1"][0])
+
+
+def test_operators_of_others():
+    other = rnn("X", "")
+    other.domain = "com.example"
+    refused(om.model([other], weights("")), "no RNN node")
+
+
+def test_attributes_of_a_wrong_type():
+    for name, value in ("activations", [1]), ("direction", 3):
+        made = rnn("X", "")
+        made.attribute.append(helper.make_attribute(name, value))
+        refused(om.model([made], weights("")), "the model")
+
+
 def test_nodes_without_names_and_a_lone_state():
     made = om.model([rnn("X", "", name="")], weights(""))
     assert crnn.from_onnx(made, node="Y").hidden_size == H
