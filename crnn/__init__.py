@@ -17,6 +17,13 @@ from .config import select_isa as _select_isa
 from .files import FormatError
 from .random import manual_seed
 from .rnn import RNN
+from .team import (
+    get_num_threads,
+    register_threadpoolctl,
+    set_num_threads,
+    threads,
+)
+from .team import read_environment as _read_environment
 
 if _typing.TYPE_CHECKING:
     from .onnx import from_onnx, to_onnx
@@ -30,15 +37,21 @@ __all__ = [
     "ShapeError",
     "__version__",
     "from_onnx",
+    "get_num_threads",
     "isas",
     "load",
     "manual_seed",
+    "register_threadpoolctl",
     "save",
+    "set_num_threads",
     "show_config",
+    "threads",
     "to_onnx",
 ]
 
 _select_isa()
+_read_environment()
+register_threadpoolctl()
 
 # What not every program needs is imported when it is first used.
 _LAZY = {"load": "weights", "save": "weights", "from_onnx": "onnx", "to_onnx": "onnx"}

@@ -159,8 +159,8 @@ def _scalar_type(name: str, *_) -> Inert:
 
 
 def _scalar(kind: Inert, raw: bytes) -> np.generic:
-    if not isinstance(kind, Inert):
-        raise ValueError("a NumPy scalar of no type")
+    if not isinstance(kind, Inert) or kind not in SCALARS:
+        raise ValueError("a NumPy scalar of no plain type")
     (value,) = np.frombuffer(raw, str(kind))
     return value
 

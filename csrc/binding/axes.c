@@ -68,7 +68,7 @@ bool array_require(PyObject *array, const char *name, int type_num, const char *
 }
 
 PyArrayObject *array_new(int type_num, const char *axes, const axis_sizes *sizes,
-                         crnn_view *view)
+                         bool zero, crnn_view *view)
 {
     npy_intp dims[3];
     const int ndim = (int)strlen(axes);
@@ -82,7 +82,9 @@ PyArrayObject *array_new(int type_num, const char *axes, const axis_sizes *sizes
         raise_status(CRNN_OVERFLOW);
         return NULL;
     }
-    PyArrayObject *array = (PyArrayObject *)PyArray_SimpleNew(ndim, dims, type_num);
+    PyArrayObject *array =
+        (PyArrayObject *)(zero ? PyArray_ZEROS(ndim, dims, type_num, 0)
+                               : PyArray_SimpleNew(ndim, dims, type_num));
     axis_sizes known = *sizes;
     if (array)
         array_bind(array, axes, &known, view);

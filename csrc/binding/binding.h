@@ -23,8 +23,10 @@
 #undef I /* the imaginary unit of <complex.h>; here it is a size */
 
 #include "../core/crnn.h"
+#include "../runtime/cpus.h"
 #include "../runtime/machine.h"
 #include "../runtime/memory.h"
+#include "../runtime/team.h"
 
 #ifndef Py_BEGIN_CRITICAL_SECTION /* before Python 3.13 the GIL is enough */
 #define Py_BEGIN_CRITICAL_SECTION(op) {
@@ -38,6 +40,7 @@ typedef struct {
     PyObject *shape_error;
     PyObject *dtype_error;
     PyObject *network_type;
+    PyObject *tape_type;
     PyObject *forward; /* "forward" */
     size_t variant;    /* of the kernels that calls use */
 } module_state;
@@ -45,7 +48,8 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     PyObject *training, *dropout, *mode, *batch_first; /* read at every call */
-    PyObject *memory;            /* capsule that owns weights; NULL until allocate() */
+    PyObject *memory; /* capsule that owns weights; NULL until allocate() */
+    size_t memory_bytes;
     const crnn_weights *weights; /* [L*D] */
     crnn_dtype dtype;
     size_t input_size, hidden_size, num_layers, num_directions;
@@ -65,9 +69,46 @@ PyObject *raise_uninitialised(const network_object *self);
 /* network.c: parameters and attributes. */
 extern PyType_Spec network_spec;
 
+/* A copy of the parameters as they are now, and the table of weights in it. */
+PyObject *network_snapshot(const network_object *self, const crnn_weights **weights);
+
+/* parameters.c: the block of memory that they live in. */
+PyObject *network_allocate(PyObject *self, PyObject *args);
+PyObject *network_load(PyObject *self, PyObject *arrays);
+extern const char network_allocate_doc[], network_load_doc[];
+
+/* tape.c: calls that can be backpropagated. */
+extern PyType_Spec tape_spec;
+PyObject *network_record(PyObject *self, PyObject *args, PyObject *kwargs);
+extern const char network_record_doc[];
+
 /* call.c, run.c: from arrays to arrays. */
 PyObject *network_call(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *network_run(PyObject *self, PyObject *args, PyObject *kwargs);
+
+/*
+ * threads.c: the team that a call borrows, and functions of the module.
+ *
+ *     team_loan loan;
+ *     team_acquire(&loan, crnn_team_limit(), &watch);
+ *     status = crnn_forward(..., &loan.team, ...);
+ *     if (!team_release(&loan))   (a forked child, whose other members are gone)
+ *         compute anew, alone;
+ *
+ * No step needs the GIL or a thread state; release before taking the GIL again, which
+ * ends a daemon thread while the interpreter exits.
+ */
+typedef struct {
+    crnn_team team; /* for the core; of size 1 if the team has another user */
+    crnn_lease lease;
+} team_loan;
+
+/* Borrow up to wanted threads.  While the caller waits for others it asks the watch, if
+ * there is one, until that returns true. */
+void team_acquire(team_loan *loan, size_t wanted, crnn_watch *watch);
+bool team_release(team_loan *loan);
+
+extern PyMethodDef thread_functions[];
 
 /*
  * axes.c: arrays described by the letters of their axes: T time, B batch, I input, H
@@ -94,8 +135,8 @@ int array_bind(PyArrayObject *array, const char *axes, axis_sizes *sizes,
 bool array_require(PyObject *array, const char *name, int type_num, const char *axes,
                    axis_sizes *sizes, crnn_view *view);
 
-/* A new C-contiguous array with these axes, and its view. */
+/* A new C-contiguous array with these axes, zero or not initialised, and its view. */
 PyArrayObject *array_new(int type_num, const char *axes, const axis_sizes *sizes,
-                         crnn_view *view);
+                         bool zero, crnn_view *view);
 
 #endif

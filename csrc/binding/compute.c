@@ -1,11 +1,15 @@
 /*
  * compute.c - from prepared views to results: outputs, scratch memory, GIL, signals.
  */
+#include <stdatomic.h>
+
 #include "call.h"
 
 /* Multiply-adds below which giving up the GIL costs more than it is worth: some 5 us.
  */
 #define RELEASE_WORK ((size_t)1 << 18)
+/* And below which no team helps. */
+#define TEAM_WORK ((size_t)1 << 19)
 /* Ctrl-C is answered within 100 ms; looking for it takes the GIL. */
 #define SIGNAL_INTERVAL_NS 10000000
 /* A small call's scratch memory: on the stack, which may be that of a thread with 64
@@ -75,14 +79,18 @@ bool call_can_read(const pending_call *c, const crnn_view *states)
 
 typedef struct {
     PyThreadState *thread;
+    unsigned long caller;
     uint64_t looked;
+    atomic_bool raised;
 } signal_watch;
 
-/* crnn_watch.cancelled: let Python's signal handlers run now and then, in the caller's
- * environment. */
+/* crnn_watch.cancelled: let Python's signal handlers run now and then, on the caller's
+ * thread; the others see what came of it. */
 static bool interrupted(void *context)
 {
     signal_watch *watch = context;
+    if (atomic_load(&watch->raised) || PyThread_get_thread_ident() != watch->caller)
+        return atomic_load(&watch->raised);
     const uint64_t now = crnn_now();
     if (now - watch->looked < SIGNAL_INTERVAL_NS)
         return false;
@@ -90,49 +98,68 @@ static bool interrupted(void *context)
     const bool raised = PyErr_CheckSignals() < 0;
     watch->thread = PyEval_SaveThread();
     watch->looked = crnn_now();
+    atomic_store(&watch->raised, raised);
     return raised;
 }
 
-/* Compute without the GIL.  A weak reference to an array makes NumPy refuse to resize
- * it. */
-static crnn_status compute_released(const pending_call *c, void *scratch)
-{
-    PyObject *weak_x = PyWeakref_NewRef(c->x, NULL);
-    PyObject *weak_h0 = weak_x && c->h0 ? PyWeakref_NewRef(c->h0, NULL) : NULL;
-    crnn_status status = CRNN_NO_MEMORY;
-    if (weak_x && (weak_h0 || !c->h0)) {
-        signal_watch context = {.looked = crnn_now()};
-        const crnn_watch watch = {interrupted, &context};
-        context.thread = PyEval_SaveThread();
-        const crnn_fpenv callers = crnn_fpenv_enter();
-        status = crnn_forward(&c->net, &c->batch, &watch, scratch);
-        crnn_fpenv_leave(callers);
-        PyEval_RestoreThread(context.thread);
-    }
-    Py_XDECREF(weak_x);
-    Py_XDECREF(weak_h0);
-    return status;
-}
-
-static crnn_status compute(const pending_call *c)
+/* Compute in the default floating-point environment; the caller finds his own again. */
+static crnn_status compute_with(const pending_call *c, const crnn_team *team,
+                                const crnn_watch *watch)
 {
     _Alignas(64) char stack[STACK_SCRATCH];
+    const crnn_gradients *g = c->gradients;
+    const crnn_plan plan = g ? crnn_plan_backward(&c->net, &c->batch, team)
+                             : crnn_plan_forward(&c->net, &c->batch, team);
     size_t bytes;
-    crnn_status status = crnn_forward_scratch(&c->net, &c->batch, &bytes);
+    crnn_status status = g ? crnn_backward_scratch(&c->net, &c->batch, g, &plan, &bytes)
+                           : crnn_forward_scratch(&c->net, &c->batch, &plan, &bytes);
     if (status != CRNN_OK)
         return status;
     void *scratch = bytes <= sizeof stack ? stack : crnn_alloc(bytes);
     if (!scratch)
         return CRNN_NO_MEMORY;
-    if (crnn_forward_work(&c->net, &c->batch) >= RELEASE_WORK) {
-        status = compute_released(c, scratch);
-    } else {
-        const crnn_fpenv callers = crnn_fpenv_enter();
-        status = crnn_forward(&c->net, &c->batch, NULL, scratch);
-        crnn_fpenv_leave(callers);
-    }
+    const crnn_fpenv callers = crnn_fpenv_enter();
+    status = g ? crnn_backward(&c->net, &c->batch, g, &plan, team, watch, scratch)
+               : crnn_forward(&c->net, &c->batch, &plan, team, watch, scratch);
+    crnn_fpenv_leave(callers);
     if (scratch != stack)
         crnn_free(scratch);
+    return status;
+}
+
+static crnn_status compute_released(const pending_call *c, size_t wanted)
+{
+    signal_watch context = {.caller = PyThread_get_thread_ident(),
+                            .looked = crnn_now()};
+    crnn_watch watch = {interrupted, &context};
+    crnn_status status;
+    team_loan loan;
+    context.thread = PyEval_SaveThread();
+    do { /* again, alone, in the child of a fork, where the others are gone */
+        team_acquire(&loan, wanted, &watch);
+        status = compute_with(c, &loan.team, &watch);
+        wanted = 1;
+    } while (!team_release(&loan));
+    PyEval_RestoreThread(context.thread);
+    return atomic_load(&context.raised) ? CRNN_CANCELLED : status;
+}
+
+crnn_status call_compute(const pending_call *c)
+{
+    const size_t work = crnn_forward_work(&c->net, &c->batch);
+    if (work < RELEASE_WORK)
+        return compute_with(c, &(crnn_team){.size = 1}, NULL);
+    /* A weak reference to an array makes NumPy refuse to resize it. */
+    PyObject *const arrays[] = {c->x, c->h0, c->dy, c->dhn};
+    PyObject *weak[4] = {NULL};
+    bool held = true;
+    for (size_t i = 0; i < 4 && held; i++)
+        held = !arrays[i] || (weak[i] = PyWeakref_NewRef(arrays[i], NULL));
+    const crnn_status status =
+        held ? compute_released(c, work < TEAM_WORK ? 1 : CRNN_MAX_THREADS)
+             : CRNN_NO_MEMORY;
+    for (size_t i = 0; i < 4; i++)
+        Py_XDECREF(weak[i]);
     return status;
 }
 
@@ -142,11 +169,13 @@ PyObject *call_finish(pending_call *c)
     PyObject *result = NULL;
     c->batch.num_steps = SIZE(&c->sizes, 'T');
     c->batch.num_rows = SIZE(&c->sizes, 'B');
-    y = array_new(c->type_num, axes_of[c->layout].y, &c->sizes, &c->batch.y);
+    y = array_new(c->type_num, axes_of[c->layout].y, &c->sizes,
+                  c->batch.lengths && !c->batch.offsets, &c->batch.y);
     if (y && !c->self->is_cell)
-        hn = array_new(c->type_num, axes_of[c->layout].states, &c->sizes, &c->batch.hn);
+        hn = array_new(c->type_num, axes_of[c->layout].states, &c->sizes, false,
+                       &c->batch.hn);
     if (y && (hn || c->self->is_cell)) {
-        const crnn_status status = compute(c);
+        const crnn_status status = call_compute(c);
         if (status != CRNN_OK)
             raise_status(status);
         else

@@ -32,6 +32,10 @@ typedef struct crnn_kernels crnn_kernels;
 const crnn_kernels *crnn_variant(size_t i, crnn_dtype dtype);
 const char *crnn_isa(const crnn_kernels *kernels);
 
+/* to[cols][rows] = from[rows][cols]' */
+void crnn_transpose(const crnn_kernels *kernels, const void *from, size_t rows,
+                    size_t cols, void *to);
+
 /* y[n] = tanh(x[n]); max error in ulp and special values: tanh_tmpl.h. */
 void crnn_tanh(const crnn_kernels *kernels, const void *x, void *y, size_t n);
 
@@ -73,7 +77,7 @@ typedef struct {
  * The arrays of one call.  Inputs are never written; outputs overlap nothing.
  *
  * lengths makes the batch ragged: row b has steps 0 .. lengths[b]-1, its reverse
- * direction starts at its own last step, and padded steps of y become zero.  offsets
+ * direction starts at its own last step, and padded steps of y are not written. offsets
  * makes it packed: step t of x, y and masks starts at row offsets[t], its rows lie one
  * batch stride apart and are those longer than t; rows then come longest first, and
  * lengths must be given.
@@ -88,19 +92,61 @@ typedef struct {
     crnn_view y;           /* [T][B][D*H] out, last axis contiguous */
     crnn_view hn; /* [L*D][B][H] out, last axis contiguous; NULL data: not wanted, T = 1
                      and L*D = 1 */
+    char *states; /* [L][num_state_rows][D*H] out, kept for crnn_backward(), or NULL */
+    size_t num_state_rows;  /* T*B, in a packed batch the rows of x */
     const crnn_view *masks; /* [L-1] of [T][B][D*H], last axis contiguous: factors on
                                what layer l hands to l+1 */
 } crnn_batch;
 
-/* Asked about once a millisecond of work. */
+/* Asked about once a millisecond of work, by every thread. */
 typedef struct {
     bool (*cancelled)(void *context);
     void *context;
 } crnn_watch;
 
-/* Bytes of scratch memory that crnn_forward() needs. */
+/* Threads that the caller lends to a call. */
+typedef struct {
+    size_t size; /* at least 1; 1 is the caller alone, and the functions may be NULL */
+    bool awake;  /* no member sleeps: run() costs little */
+    bool calm;   /* no member had to wait long of late: so does barrier() */
+    /* Call task(argument, i) for i in 0 .. n-1, in this order, each on whichever thread
+     * comes for it, and return when all have ended. */
+    void (*share)(void *context, size_t n, void (*task)(void *argument, size_t i),
+                  void *argument);
+    /* The same for n <= size, each on a thread of its own, 0 on the caller's. */
+    void (*run)(void *context, size_t n, void (*task)(void *argument, size_t i),
+                void *argument);
+    /* In such a task of run(): wait until all n have come here.  False, for all of
+     * them, if one had to wait long at the barrier before. */
+    bool (*barrier)(void *context);
+    void *context;
+} crnn_team;
+
+/* How a call is divided among threads. */
+typedef enum {
+    CRNN_ALONE,
+    CRNN_ROWS,       /* parts of the batch, each through the whole network */
+    CRNN_DIRECTIONS, /* the two directions of a layer */
+    CRNN_LAYERS,     /* layers, each a few steps behind the one below */
+    CRNN_COLUMNS,    /* hidden units, with a barrier at every step */
+} crnn_schedule;
+
+typedef struct {
+    crnn_schedule schedule;
+    size_t threads; /* that can be of use */
+    size_t parts;   /* of the batch, each of part_rows rows, the last of fewer */
+    size_t part_rows;
+    size_t span_steps; /* steps whose inputs are projected in one product */
+    bool packed;       /* the matrices are copied into panels first */
+    double cycles;     /* estimated */
+} crnn_plan;
+
+crnn_plan crnn_plan_forward(const crnn_network *net, const crnn_batch *batch,
+                            const crnn_team *team);
+
+/* Bytes of scratch memory that crnn_forward() needs under a plan. */
 crnn_status crnn_forward_scratch(const crnn_network *net, const crnn_batch *batch,
-                                 size_t *bytes);
+                                 const crnn_plan *plan, size_t *bytes);
 
 /*
  * Run the whole network over a batch:
@@ -108,16 +154,57 @@ crnn_status crnn_forward_scratch(const crnn_network *net, const crnn_batch *batc
  *     for l in layers, d in directions, t in time:
  *         h[t] = act(b_ih + b_hh + w_ih x[t] + w_hh h[t-1])
  *
- * One order of accumulation, whatever the machine and the shape: b_ih + b_hh, then fma
- * over the inputs in ascending order, then over the hidden units.  scratch is aligned
- * to 64 bytes.  After CRNN_CANCELLED the outputs are undefined. Source: Elman 1990;
- * torch.nn.RNN for the layers, directions and biases.
+ * One order of accumulation, whatever the machine, the shape and the plan: b_ih + b_hh,
+ * then fma over the inputs in ascending order, then over the hidden units.  scratch is
+ * aligned to 64 bytes.  After CRNN_CANCELLED the outputs are undefined.  Source: Elman
+ * 1990; torch.nn.RNN for the layers, directions and biases.
  */
 crnn_status crnn_forward(const crnn_network *net, const crnn_batch *batch,
+                         const crnn_plan *plan, const crnn_team *team,
                          const crnn_watch *watch, void *scratch);
 
-/* Multiply-adds of one call, saturated: what callers weigh the cost of threads and
- * locks against. */
+/* Gradients of the parameters of one layer and direction: of w_ih and w_hh with their
+ * layout, and of either bias. */
+typedef struct {
+    void *w_ih; /* [I][H], above layer 0 [D*H][H] */
+    void *w_hh; /* [H][H] */
+    void *b;    /* [H], or NULL */
+} crnn_weight_gradients;
+
+/* Gradients of a loss, in to out.  Views as in crnn_batch, the last axes contiguous. */
+typedef struct {
+    crnn_view dy;  /* [T][B][D*H], or NULL data: zeros */
+    crnn_view dhn; /* [L*D][B][H], or NULL data: zeros */
+    crnn_view dx;  /* [T][B][I] out, padded steps not written; or NULL data */
+    crnn_view dh0; /* [L*D][B][H] out, or NULL data */
+    const crnn_weight_gradients *dw; /* [L*D] out, or NULL */
+} crnn_gradients;
+
+crnn_plan crnn_plan_backward(const crnn_network *net, const crnn_batch *batch,
+                             const crnn_team *team);
+crnn_status crnn_backward_scratch(const crnn_network *net, const crnn_batch *batch,
+                                  const crnn_gradients *gradients,
+                                  const crnn_plan *plan, size_t *bytes);
+
+/*
+ * Backpropagate through the whole network, for a batch whose states crnn_forward() has
+ * kept; its y and hn are not used:
+ *
+ *     dz[t] = (dy[t] + w_hh' dz[t+1]) * act'(h[t])
+ *     dx[t] = w_ih' dz[t],  dh0 = w_hh' dz[0]
+ *     dw_ih = sum dz[t] x[t]',  dw_hh = sum dz[t] h[t-1]',  db = sum dz[t]
+ *
+ * One order of accumulation: fma over the hidden units in ascending order, of the
+ * forward direction first; over time in ascending order, and within a step over the
+ * rows from the longest to the shortest, equal ones as they come.  Source: Werbos 1990.
+ */
+crnn_status crnn_backward(const crnn_network *net, const crnn_batch *batch,
+                          const crnn_gradients *gradients, const crnn_plan *plan,
+                          const crnn_team *team, const crnn_watch *watch,
+                          void *scratch);
+
+/* Multiply-adds of one call, saturated: what callers weigh the cost of locks against.
+ */
 size_t crnn_forward_work(const crnn_network *net, const crnn_batch *batch);
 
 #endif

@@ -1,200 +1,135 @@
 /*
- * forward.c - the network over layers, directions and time: schedules, nothing
- * arithmetic.
- *
- * A network of one direction climbs all its layers span by span, so that what lies
- * between two layers is one span long; with two directions each layer needs the whole
- * sequence of the one below.  Layers write to y and to one buffer in turn, the top
- * one to y.
+ * forward.c - crnn_forward(): the schedules of a team; nothing arithmetic.
  */
-#include <string.h>
+#include "division.h"
 
-#include "run.h"
-
-/* A span's projection should still be in cache when the recurrence comes to it. */
-#define SPAN_BYTES ((size_t)256 << 10)
-#define SPAN_ROWS ((size_t)1024)
-#define ALIGNMENT ((size_t)64)
-
-static bool chained(const crnn_network *net) { return net->num_directions == 1; }
-
-/* What layer l writes: y and the buffer in turn, so that the top layer writes y. */
-static crnn_sequence output_of(const crnn_run *r, size_t layer, size_t first)
+/* A part of the batch: all its stages, one after the other. */
+static void run_part(void *division, size_t i)
 {
-    if ((r->net->num_layers - 1 - layer) % 2 == 0)
-        return (crnn_sequence){r->batch->y, 0};
-    const ptrdiff_t element = (ptrdiff_t)r->net->kernels->element;
-    const ptrdiff_t row = (ptrdiff_t)(r->state_bytes * r->net->num_directions);
-    const ptrdiff_t step =
-        r->batch->offsets ? row : (ptrdiff_t)r->batch->num_rows * row;
-    return (crnn_sequence){{r->between, {step, row, element}},
-                           chained(r->net) ? crnn_step(r->batch, first) : 0};
+    crnn_division *d = division;
+    const crnn_call *call = &d->call;
+    const size_t stages = call->net->num_layers * crnn_num_spans(call);
+    d->ended[i] = !crnn_is_cancelled(call);
+    for (size_t n = 0; n < stages && d->ended[i]; n++) {
+        const crnn_stage stage = crnn_stage_at(call, n);
+        for (size_t dir = 0; dir < call->net->num_directions && d->ended[i]; dir++)
+            d->ended[i] = crnn_run_span(&d->lanes[i], &stage, dir);
+        crnn_hand_up(d->lanes[i].run, &stage);
+    }
 }
 
-static bool run_layer_span(crnn_run *r, size_t layer, size_t direction, size_t first,
-                           size_t last)
+/* One direction of a layer, over the whole sequence. */
+static void run_direction(void *division, size_t i)
 {
-    const crnn_sequence x = {r->batch->x, 0};
-    const crnn_span s = {layer,
-                         direction,
-                         first,
-                         last,
-                         layer ? output_of(r, layer - 1, first) : x,
-                         output_of(r, layer, first)};
-    return crnn_run_span(r, &s);
+    crnn_division *d = division;
+    const size_t spans = crnn_num_spans(&d->call);
+    d->ended[i] = true;
+    for (size_t n = 0; n < spans && d->ended[i]; n++) {
+        const crnn_stage stage = crnn_stage_at(&d->call, d->stage.layer * spans + n);
+        d->ended[i] = crnn_run_span(&d->lanes[i], &stage, i);
+    }
 }
 
-/* Multiply what a layer hands upwards by its mask. */
-static void apply_mask(crnn_run *r, size_t layer, size_t first, size_t last)
+static bool divide_directions(crnn_division *d)
 {
-    if (!r->batch->masks || layer + 1 == r->net->num_layers)
-        return;
-    const crnn_sequence out = output_of(r, layer, first),
-                        mask = {r->batch->masks[layer], 0};
-    for (size_t t = first; t < last; t++)
-        for (size_t i = 0; i < crnn_rows_active(r, t); i++)
-            r->net->kernels->scale(crnn_row(r, &out, t, i), crnn_row(r, &mask, t, i),
-                                   r->net->num_directions * r->net->hidden_size);
+    for (size_t layer = 0; layer < d->call.net->num_layers; layer++) {
+        d->stage = (crnn_stage){.layer = layer, .last = d->call.num_steps};
+        if (!crnn_run_lanes(d, 2, false, run_direction))
+            return false;
+        crnn_hand_up(d->runs, &d->stage);
+    }
+    return true;
 }
 
-static bool run_chained(crnn_run *r)
+/* The i-th of the layers that have a span to run: each is one behind the layer below.
+ */
+static void run_layer(void *division, size_t i)
 {
-    const size_t T = r->batch->num_steps;
-    for (size_t first = 0, last; first < T; first = last) {
-        last = crnn_min(first + r->span_steps, T);
-        for (size_t layer = 0; layer < r->net->num_layers; layer++) {
-            if (!run_layer_span(r, layer, 0, first, last))
-                return false;
-            apply_mask(r, layer, first, last);
+    crnn_division *d = division;
+    const size_t L = d->call.net->num_layers, layer = d->stage.layer + i;
+    const size_t span = d->stage.first - layer;
+    const crnn_stage stage = crnn_stage_at(&d->call, span * L + layer);
+    d->ended[i] = crnn_run_span(&d->lanes[i], &stage, 0);
+    crnn_hand_up(d->runs, &stage);
+}
+
+static bool divide_layers(crnn_division *d)
+{
+    const size_t L = d->call.net->num_layers, spans = crnn_num_spans(&d->call);
+    for (size_t latest = 0; latest < spans + L - 1; latest++) {
+        const size_t lowest = latest < spans ? 0 : latest - spans + 1;
+        const size_t n = crnn_min(latest, L - 1) + 1 - lowest;
+        d->stage = (crnn_stage){.layer = lowest, .first = latest};
+        if (!crnn_run_lanes(d, n, false, run_layer))
+            return false;
+    }
+    return true;
+}
+
+/* A share of the hidden units; the lanes meet after every step. */
+static void run_columns(void *division, size_t i)
+{
+    crnn_division *d = division;
+    d->ended[i] = true;
+    for (size_t dir = 0; dir < d->call.net->num_directions && d->ended[i]; dir++)
+        d->ended[i] = crnn_run_span(&d->lanes[i], &d->stage, dir);
+}
+
+static bool divide_columns(crnn_division *d)
+{
+    const crnn_call *call = &d->call;
+    const size_t stages = call->net->num_layers * crnn_num_spans(call);
+    size_t threads = call->plan->threads;
+    crnn_share_columns(d, threads);
+    for (size_t n = 0; n < stages; n++) {
+        d->stage = crnn_stage_at(call, n);
+        if (!crnn_run_lanes(d, threads, true, run_columns) || crnn_is_cancelled(call))
+            return false;
+        crnn_hand_up(d->runs, &d->stage);
+        if (threads > 1 && d->lanes[0].stalled) { /* go on alone */
+            threads = 1;
+            crnn_share_columns(d, threads);
         }
     }
     return true;
 }
 
-static bool run_layer_by_layer(crnn_run *r)
+static void pack_matrices(crnn_call *call)
 {
-    const size_t T = r->batch->num_steps;
-    for (size_t layer = 0; layer < r->net->num_layers; layer++) {
-        for (size_t first = 0, last; first < T; first = last) {
-            last = crnn_min(first + r->span_steps, T);
-            if (!run_layer_span(r, layer, 0, first, last) ||
-                !run_layer_span(r, layer, 1, T - last, T - first))
-                return false;
-        }
-        apply_mask(r, layer, 0, T);
+    const crnn_network *net = call->net;
+    for (size_t i = 0; i < net->num_layers * net->num_directions; i++) {
+        const crnn_weights *w = &net->weights[i];
+        const crnn_matrices *m = &call->matrices[i];
+        const size_t H = net->hidden_size, panel = m->hh.panel;
+        net->kernels->pack(w->w_ih, m->ih.k, H, panel, m->panels_ih);
+        net->kernels->pack(w->w_hh, m->hh.k, H, panel, m->panels_hh);
     }
-    return true;
-}
-
-/* Count the active rows of every step and sort the rows by falling length, equal ones
- * as they come. */
-static void sort_rows(const crnn_batch *batch, size_t *order, size_t *active)
-{
-    const size_t T = batch->num_steps, B = batch->num_rows;
-    memset(active, 0, (T + 1) * sizeof *active);
-    for (size_t row = 0; row < B; row++)
-        active[batch->lengths[row]]++;
-    for (size_t t = T + 1, longer = 0; t-- > 0;) {
-        const size_t equal = active[t];
-        active[t] = longer;
-        longer += equal;
-    }
-    for (size_t row = 0; row < B; row++) {
-        const size_t place = active[batch->lengths[row]]++;
-        if (order)
-            order[place] = row;
-    }
-    /* Each count has moved on to the rows not shorter than t, which are those longer
-     * than t - 1. */
-    memmove(active, active + 1, T * sizeof *active);
-    active[T] = 0;
-}
-
-static void clear_padding(const crnn_run *r)
-{
-    const crnn_batch *batch = r->batch;
-    const crnn_sequence y = {batch->y, 0};
-    for (size_t i = 0; i < batch->num_rows; i++)
-        for (size_t t = batch->lengths[r->order[i]]; t < batch->num_steps; t++)
-            memset(crnn_row(r, &y, t, i), 0, r->state_bytes * r->net->num_directions);
-}
-
-/* Places in scratch memory; without a base it only counts. */
-typedef struct {
-    char *base;
-    size_t used;
-} scratch_memory;
-
-static void *take(scratch_memory *m, size_t count, size_t size)
-{
-    const size_t at = m->used;
-    const size_t blocks = crnn_add(crnn_mul(count, size), ALIGNMENT - 1) / ALIGNMENT;
-    m->used = crnn_add(at, crnn_mul(blocks, ALIGNMENT));
-    return m->base ? m->base + at : NULL;
-}
-
-/* A run whose arrays lie behind base; *used becomes the bytes they take. */
-static crnn_run make_run(const crnn_network *net, const crnn_batch *batch, char *base,
-                         size_t *used)
-{
-    const size_t T = batch->num_steps, B = batch->num_rows;
-    crnn_run r = {.net = net, .batch = batch};
-    r.state_bytes = crnn_mul(net->hidden_size, net->kernels->element);
-    const size_t rows = crnn_min(SPAN_BYTES / crnn_max(r.state_bytes, 1), SPAN_ROWS);
-    r.span_steps = crnn_min(crnn_max(rows / crnn_max(B, 1), 1), T);
-
-    scratch_memory m = {base, 0};
-    const size_t span_rows = crnn_mul(r.span_steps, B);
-    r.x = take(&m, span_rows, sizeof *r.x);
-    r.y = take(&m, span_rows, sizeof *r.y);
-    r.h = take(&m, span_rows, sizeof *r.h);
-    if (!batch->h0.data)
-        r.zeros = take(&m, 1, r.state_bytes);
-    if (batch->lengths) {
-        r.active = take(&m, crnn_add(T, 1), sizeof *r.active);
-        if (!batch->offsets)
-            r.order = take(&m, B, sizeof *r.order);
-    }
-    if (net->num_layers > 1) {
-        const size_t kept = chained(net) ? span_rows : crnn_mul(T, B);
-        r.between = take(&m, crnn_mul(kept, net->num_directions), r.state_bytes);
-    }
-    *used = m.used;
-    return r;
 }
 
 crnn_status crnn_forward_scratch(const crnn_network *net, const crnn_batch *batch,
-                                 size_t *bytes)
+                                 const crnn_plan *plan, size_t *bytes)
 {
-    make_run(net, batch, NULL, bytes);
+    crnn_lay_out(net, batch, plan, NULL, bytes);
     return *bytes == CRNN_TOO_BIG ? CRNN_OVERFLOW : CRNN_OK;
 }
 
 crnn_status crnn_forward(const crnn_network *net, const crnn_batch *batch,
+                         const crnn_plan *plan, const crnn_team *team,
                          const crnn_watch *watch, void *scratch)
 {
     if (batch->num_rows == 0)
         return CRNN_OK;
     size_t used;
-    crnn_run r = make_run(net, batch, scratch, &used);
-    r.watch = watch;
-    if (r.zeros)
-        memset(r.zeros, 0, r.state_bytes);
-    if (batch->lengths)
-        sort_rows(batch, r.order, r.active);
-    if (!(chained(net) ? run_chained(&r) : run_layer_by_layer(&r)))
-        return CRNN_CANCELLED;
-    if (r.order)
-        clear_padding(&r);
-    return CRNN_OK;
-}
+    crnn_division *d = crnn_lay_out(net, batch, plan, scratch, &used);
+    crnn_call *call = &d->call;
+    crnn_begin(d, team, watch);
+    if (plan->packed)
+        pack_matrices(call);
 
-size_t crnn_forward_work(const crnn_network *net, const crnn_batch *batch)
-{
-    const size_t H = net->hidden_size, D = net->num_directions;
-    const size_t inputs =
-        crnn_add(net->input_size, crnn_mul(net->num_layers - 1, crnn_mul(D, H)));
-    const size_t terms = crnn_add(inputs, crnn_mul(net->num_layers, H));
-    const size_t rows = crnn_mul(batch->num_steps, batch->num_rows);
-    return crnn_mul(rows, crnn_mul(crnn_mul(D, H), terms));
+    const bool ended = plan->schedule == CRNN_DIRECTIONS ? divide_directions(d)
+                       : plan->schedule == CRNN_LAYERS   ? divide_layers(d)
+                       : plan->schedule == CRNN_COLUMNS
+                           ? divide_columns(d)
+                           : crnn_run_lanes(d, plan->parts, false, run_part);
+    return ended ? CRNN_OK : CRNN_CANCELLED;
 }

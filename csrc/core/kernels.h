@@ -17,9 +17,11 @@
 typedef struct {
     void *const *x;   /* [rows] -> x[k], read only */
     ptrdiff_t x_step; /* elements from x[0] to x[1] */
-    const void *w;    /* [k][w_step] */
-    size_t w_step;    /* elements from one row of w to the next */
-    size_t k;
+    const void *w;    /* [k][cols]; in panels: [cols / panel][k][panel] */
+    size_t w_step;    /* elements from one row of w to the next; panel, if in panels */
+    size_t k;         /* rows of w */
+    size_t first, last; /* of them, those to sum up */
+    size_t panel;       /* columns of a panel, or 0 */
 } crnn_term;
 
 /*
@@ -43,7 +45,17 @@ typedef struct {
 struct crnn_kernels {
     const char *isa;
     size_t element; /* bytes */
+    size_t lanes;   /* elements of a vector */
     void (*affine)(const crnn_affine *a);
+    size_t (*panel)(size_t rows); /* columns of the tile that most of the rows use */
+    /* Copy a matrix [k][cols] into panels. */
+    void (*pack)(const void *w, size_t k, size_t cols, size_t panel, void *panels);
+    /* The same of its transpose: panels of [cols][k]'. */
+    void (*pack_transposed)(const void *w, size_t k, size_t cols, size_t panel,
+                            void *panels);
+    void (*add)(void *y, const void *x, size_t n); /* y[n] += x[n] */
+    /* y[n] *= act'(a) for h = act(a) */
+    void (*derive)(void *y, const void *h, size_t n, crnn_activation activation);
     void (*scale)(void *y, const void *factor, size_t n); /* y[n] *= factor[n] */
     void (*tanh)(const void *x, void *y, size_t n);
 };

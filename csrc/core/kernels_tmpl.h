@@ -6,6 +6,7 @@
  * order.
  */
 #include <math.h>
+#include <string.h>
 
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -70,13 +71,16 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
 
     for (size_t i = 0; i < a->num_terms; i++) {
         const crnn_term *term = &a->terms[i];
-        const real *w = (const real *)term->w + col, *x[MAX_ROWS];
-        const size_t k_end = term->k, w_step = term->w_step;
+        const size_t aside = term->panel ? col % term->panel : col;
+        const real *w = (const real *)term->w + (col - aside) * term->k + aside +
+                        term->first * term->w_step,
+                   *x[MAX_ROWS];
+        const size_t k_end = term->last, w_step = term->w_step;
         const ptrdiff_t x_step = term->x_step;
         UNROLL
         for (int r = 0; r < mr; r++)
             x[r] = term->x[row + r];
-        for (size_t k = 0; k < k_end; k++, w += w_step) {
+        for (size_t k = term->first; k < k_end; k++, w += w_step) {
             vf wk[MAX_TILE];
             UNROLL
             for (int v = 0; v < nv; v++)
@@ -118,6 +122,47 @@ typedef struct {
 #define TILE_SHAPE(mr, nv) {mr, nv, tile_##mr##x##nv},
 static const tile_shape shapes[] = {VF_TILES(TILE_SHAPE)};
 
+/* Whether columns col .. col + width - 1 lie in one panel of every term. */
+static bool fits(const crnn_affine *a, size_t col, size_t width)
+{
+    for (size_t i = 0; i < a->num_terms; i++)
+        if (a->terms[i].panel && col % a->terms[i].panel + width > a->terms[i].panel)
+            return false;
+    return true;
+}
+
+static size_t panel(size_t rows)
+{
+    const tile_shape *shape = shapes;
+    while (shape->rows > rows)
+        shape++;
+    return shape->vectors * VF_N;
+}
+
+static void pack(const void *w, size_t k, size_t cols, size_t panel, void *panels)
+{
+    real *out = panels;
+    for (size_t col = 0; col < cols; col += panel) {
+        const size_t bytes = crnn_min(panel, cols - col) * sizeof *out;
+        for (size_t i = 0; i < k; i++, out += panel)
+            memcpy(out, (const real *)w + i * cols + col, bytes);
+    }
+}
+
+static void pack_transposed(const void *w, size_t k, size_t cols, size_t panel,
+                            void *panels)
+{
+    enum { BLOCK = 16 }; /* a square of it stays in the first cache */
+    real *out = panels;
+    for (size_t col = 0; col < cols; col += panel, out += k * panel)
+        for (size_t i = 0; i < k; i += BLOCK)
+            for (size_t c = 0; c < crnn_min(panel, cols - col); c++) {
+                const real *from = (const real *)w + (col + c) * k;
+                for (size_t j = i; j < crnn_min(i + BLOCK, k); j++)
+                    out[j * panel + c] = from[j];
+            }
+}
+
 /* Columns outside, rows inside: a panel of w stays in cache for all rows. */
 static void affine(const crnn_affine *a)
 {
@@ -127,7 +172,8 @@ static void affine(const crnn_affine *a)
         for (size_t col = a->first_col; row < end && col < a->last_col;) {
             const tile_shape *shape = widest;
             const size_t left = a->last_col - col;
-            while ((shape->vectors - 1) * VF_N >= left)
+            while ((shape->vectors - 1) * VF_N >= left ||
+                   !fits(a, col, shape->vectors * VF_N))
                 shape++;
             const size_t before = (shape->vectors - 1) * VF_N;
             const size_t n = crnn_min(left - before, VF_N);
@@ -139,15 +185,25 @@ static void affine(const crnn_affine *a)
     }
 }
 
-static void scale(void *y, const void *factor, size_t n)
-{
-    for (size_t i = 0; i < n; i += VF_N) {
-        const size_t left = crnn_min(n - i, VF_N);
-        real *p = (real *)y + i;
-        vf_storen(p,
-                  vf_mul(vf_loadn(p, left), vf_loadn((const real *)factor + i, left)),
-                  left);
+/* y[i] = f(y[i], x[i]) for all i; a is y and b is x in the expression. */
+#define DEFINE_MAP(name, expression)                                                   \
+    static void name(void *y, const void *x, size_t n)                                 \
+    {                                                                                  \
+        for (size_t i = 0; i < n; i += VF_N) {                                         \
+            const size_t left = crnn_min(n - i, VF_N);                                 \
+            const vf a = vf_loadn((const real *)y + i, left),                          \
+                     b = vf_loadn((const real *)x + i, left);                          \
+            vf_storen((real *)y + i, expression, left);                                \
+        }                                                                              \
     }
+DEFINE_MAP(scale, vf_mul(a, b))
+DEFINE_MAP(add, vf_add(a, b))
+DEFINE_MAP(derive_tanh, cell_backward(a, b, CRNN_TANH))
+DEFINE_MAP(derive_relu, cell_backward(a, b, CRNN_RELU))
+
+static void derive(void *y, const void *h, size_t n, crnn_activation activation)
+{
+    (activation == CRNN_TANH ? derive_tanh : derive_relu)(y, h, n);
 }
 
 static void map_tanh(const void *x, void *y, size_t n)
@@ -167,7 +223,13 @@ static void map_tanh(const void *x, void *y, size_t n)
 const crnn_kernels TABLE_NAME(CRNN_ISA, CRNN_REAL_BITS) = {
     .isa = TEXT(CRNN_ISA),
     .element = sizeof(real),
+    .lanes = VF_N,
     .affine = affine,
+    .panel = panel,
+    .pack = pack,
+    .pack_transposed = pack_transposed,
+    .add = add,
+    .derive = derive,
     .scale = scale,
     .tanh = map_tanh,
 };

@@ -1,34 +1,60 @@
 /*
- * run.h - the state of one crnn_forward() and the span, its unit of work; shared by
- * forward.c and span.c.
+ * run.h - the state of one crnn_forward(), shared by the schedules, the spans and the
+ * scratch memory.
+ *
+ * A run takes some rows of the batch through the network; a lane is what one thread
+ * needs for its part of a run; a span, consecutive steps of one layer in one direction,
+ * is the unit of work.
  */
 #ifndef CRNN_RUN_H
 #define CRNN_RUN_H
 
 #include "kernels.h"
 
-/* The rows [T][B] of a view whose memory begins at step origin, counted as crnn_step()
- * does. */
+/* The rows [T][B] of a view whose memory begins at step origin. */
 typedef struct {
     crnn_view view;
     size_t origin;
+    bool own; /* rows are those of the run, in its order, steps one after the other */
 } crnn_sequence;
 
+/* Matrices of one layer and direction, as the kernels read them. */
+typedef struct {
+    crnn_term ih, hh;            /* x is left open */
+    void *panels_ih, *panels_hh; /* where they are copied first, or NULL */
+} crnn_matrices;
+
+/* What all runs of a call share. */
 typedef struct {
     const crnn_network *net;
     const crnn_batch *batch;
+    const crnn_plan *plan;
     const crnn_watch *watch;
-    size_t unwatched;   /* multiply-adds since the last look at the watch */
-    size_t state_bytes; /* of one row of h */
-    size_t span_steps;  /* the most steps of a span */
-    size_t *order;      /* [B] rows, longest first, or NULL: as they come */
-    size_t *active;     /* [T+1] how many rows are longer than t, or NULL: all */
-    void **x, **y, **h; /* [span_steps * B] the rows of one product */
-    void *zeros;        /* [H] */
-    char *between;      /* [span_steps or T][B][D*H] what a layer hands to the next */
+    size_t state_bytes;      /* of one row of h */
+    crnn_matrices *matrices; /* [L*D] */
+    const size_t *order;     /* [B] rows, longest first, or NULL: as they come */
+    size_t *places;          /* [2][B] for sorting them */
+    size_t num_steps;        /* of the longest row */
+    void *zeros;             /* [H] */
+} crnn_call;
+
+/* Some consecutive rows in the call's order. */
+typedef struct {
+    const crnn_call *call;
+    size_t first_row, num_rows;
+    char *between; /* [span_steps or T][num_rows][D*H] what a layer hands to the next */
 } crnn_run;
 
-/* Consecutive steps of one layer in one direction. */
+typedef struct {
+    const crnn_run *run;
+    size_t first_col, last_col;     /* the hidden units it computes */
+    bool (*barrier)(void *context); /* where others compute the rest, or NULL */
+    void *context;
+    bool stalled;       /* a barrier took long */
+    size_t unwatched;   /* multiply-adds since the last look at the watch */
+    void **x, **y, **h; /* [span_steps * num_rows] the rows of one product */
+} crnn_lane;
+
 typedef struct {
     size_t layer, direction;
     size_t first, last; /* steps first .. last-1; direction 1 walks them backwards */
@@ -36,27 +62,90 @@ typedef struct {
     crnn_sequence out;  /* [T][B][D*H] */
 } crnn_span;
 
-static inline size_t crnn_step(const crnn_batch *batch, size_t t)
+/* Features that a layer reads; index is layer * D + direction. */
+static inline size_t crnn_inputs_of(const crnn_network *net, size_t index)
 {
-    return batch->offsets ? batch->offsets[t] : t;
+    return index < net->num_directions
+               ? net->input_size
+               : crnn_mul(net->num_directions, net->hidden_size);
 }
 
-static inline size_t crnn_rows_active(const crnn_run *r, size_t t)
+/* The batch's number of the i-th row. */
+static inline size_t crnn_row_of(const crnn_run *r, size_t i)
 {
-    return r->active ? r->active[t] : t < r->batch->num_steps ? r->batch->num_rows : 0;
+    return r->call->order ? r->call->order[r->first_row + i] : r->first_row + i;
 }
 
-/* The i-th row in order of falling length, at step t. */
+/* How many rows of the run are longer than t; they are the first ones. */
+size_t crnn_rows_active(const crnn_run *r, size_t t);
+
+/* Sort n rows by falling length, equal ones as they come; gives order or spare. */
+const size_t *crnn_sort_rows(const size_t *lengths, size_t n, size_t *order,
+                             size_t *spare);
+
+/* The i-th row at step t. */
 static inline char *crnn_row(const crnn_run *r, const crnn_sequence *s, size_t t,
                              size_t i)
 {
-    const ptrdiff_t step = (ptrdiff_t)(crnn_step(r->batch, t) - s->origin);
-    const ptrdiff_t row = (ptrdiff_t)(r->order ? r->order[i] : i);
-    return s->view.data + step * s->view.stride[0] + row * s->view.stride[1];
+    const size_t *offsets = r->call->batch->offsets;
+    const size_t step = s->own || !offsets ? t - s->origin : offsets[t];
+    const size_t row = s->own ? i : crnn_row_of(r, i);
+    return s->view.data + (ptrdiff_t)step * s->view.stride[0] +
+           (ptrdiff_t)row * s->view.stride[1];
 }
 
-/* Run a span: read its input, h0 or hn; write its half of the output and hn.  False
- * when cancelled. */
-bool crnn_run_span(crnn_run *r, const crnn_span *s);
+/* The states that a layer keeps for crnn_backward(). */
+static inline crnn_view crnn_states_of(const crnn_call *c, size_t layer)
+{
+    const crnn_batch *batch = c->batch;
+    const size_t row = c->state_bytes * c->net->num_directions;
+    const size_t step = batch->offsets ? row : batch->num_rows * row;
+    return (crnn_view){
+        batch->states + layer * batch->num_state_rows * row,
+        {(ptrdiff_t)step, (ptrdiff_t)row, (ptrdiff_t)c->net->kernels->element}};
+}
+
+/* Whether what lies between two layers is kept for the whole sequence. */
+static inline bool crnn_keeps_all_steps(const crnn_call *c)
+{
+    return c->net->num_directions == 2 || c->plan->schedule == CRNN_LAYERS;
+}
+
+/*
+ * The order of the work: a network of one direction climbs all its layers span by span,
+ * so that what lies between two layers is one span long; with two directions each layer
+ * needs the whole sequence of the one below.
+ */
+typedef struct {
+    size_t layer;
+    size_t first, last; /* steps; the reverse direction has the mirrored ones */
+} crnn_stage;
+
+static inline size_t crnn_num_spans(const crnn_call *c)
+{
+    return (c->num_steps + c->plan->span_steps - 1) / c->plan->span_steps;
+}
+
+static inline crnn_stage crnn_stage_at(const crnn_call *c, size_t i)
+{
+    const size_t L = c->net->num_layers, spans = crnn_num_spans(c);
+    const bool chained = c->net->num_directions == 1;
+    const size_t first = (chained ? i / L : i % spans) * c->plan->span_steps;
+    return (crnn_stage){
+        .layer = chained ? i % L : i / spans,
+        .first = first,
+        .last = crnn_min(first + c->plan->span_steps, c->num_steps),
+    };
+}
+
+/* Run a layer in one direction over the steps of a stage; false when cancelled. */
+bool crnn_run_span(crnn_lane *lane, const crnn_stage *stage, size_t direction);
+
+/* Once all of a layer's output is there, or a span of it where that is enough: mask
+ * what the layer above reads; copy to y what the top layer kept. */
+void crnn_hand_up(const crnn_run *r, const crnn_stage *stage);
+
+/* Run a product; false when cancelled. */
+bool crnn_product(crnn_lane *lane, const crnn_affine *a);
 
 #endif

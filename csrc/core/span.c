@@ -9,169 +9,223 @@
 
 #include "run.h"
 
-/* Multiply-adds between two looks at the watch, and the least columns and rows that a
- * product is cut into. */
-#define WATCH_WORK ((size_t)1 << 24)
-#define WATCH_COLS ((size_t)64)
-#define WATCH_ROWS ((size_t)24)
-
-/* Run one product, cut where it is long so that the watch is looked at. */
-static bool product(crnn_run *r, const crnn_affine *whole)
+static size_t index_of(const crnn_lane *lane, const crnn_span *s)
 {
-    const size_t k = whole->terms[0].k + (whole->num_terms > 1 ? whole->terms[1].k : 0);
-    const size_t last_col = whole->last_col;
-    size_t cols = last_col, rows = whole->rows;
-    if (crnn_mul(crnn_mul(rows, cols), k) > WATCH_WORK) {
-        cols = crnn_max(WATCH_WORK / crnn_mul(rows, k) / WATCH_COLS, 1) * WATCH_COLS;
-        rows = crnn_max(WATCH_WORK / crnn_mul(cols, k) / WATCH_ROWS, 1) * WATCH_ROWS;
-    }
-    for (size_t row = 0; row < whole->rows; row += rows)
-        for (size_t col = 0; col < last_col; col += cols) {
-            crnn_affine part = *whole;
-            part.rows = crnn_min(rows, whole->rows - row);
-            part.first_col = col;
-            part.last_col = crnn_min(col + cols, last_col);
-            part.y += row;
-            part.terms[0].x += row;
-            if (part.num_terms > 1)
-                part.terms[1].x += row;
-            r->net->kernels->affine(&part);
-            r->unwatched += part.rows * (part.last_col - col) * k;
-            if (r->unwatched >= WATCH_WORK) {
-                r->unwatched = 0;
-                if (r->watch && r->watch->cancelled(r->watch->context))
-                    return false;
-            }
-        }
-    return true;
+    return s->layer * lane->run->call->net->num_directions + s->direction;
 }
 
-static const crnn_weights *weights_of(const crnn_run *r, const crnn_span *s)
+/* A product of the span that starts from the biases. */
+static crnn_affine affine_of(const crnn_lane *lane, const crnn_span *s, size_t rows)
 {
-    return &r->net->weights[s->layer * r->net->num_directions + s->direction];
-}
-
-/* The i-th row of a [L*D][B][H] view, for the layer and direction of s. */
-static char *state_row(const crnn_run *r, const crnn_view *states, const crnn_span *s,
-                       size_t i)
-{
-    const ptrdiff_t index =
-        (ptrdiff_t)(s->layer * r->net->num_directions + s->direction);
-    const ptrdiff_t row = (ptrdiff_t)(r->order ? r->order[i] : i);
-    return states->data + index * states->stride[0] + row * states->stride[1];
-}
-
-static crnn_term input_term(const crnn_run *r, const crnn_span *s)
-{
-    const crnn_network *net = r->net;
-    return (crnn_term){
-        .x = r->x,
-        .x_step = s->in.view.stride[2] / (ptrdiff_t)net->kernels->element,
-        .w = net->weights[s->layer * net->num_directions + s->direction].w_ih,
-        .w_step = net->hidden_size,
-        .k = s->layer == 0 ? net->input_size : net->num_directions * net->hidden_size,
+    const crnn_weights *w = &lane->run->call->net->weights[index_of(lane, s)];
+    return (crnn_affine){
+        .rows = rows,
+        .first_col = lane->first_col,
+        .last_col = lane->last_col,
+        .b_ih = w->b_ih,
+        .b_hh = w->b_hh,
+        .y = lane->y,
     };
 }
 
-static void *output_row(const crnn_run *r, const crnn_span *s, size_t t, size_t row)
+static crnn_term input_term(const crnn_lane *lane, const crnn_span *s)
 {
-    return crnn_row(r, &s->out, t, row) +
-           s->direction * r->net->hidden_size * r->net->kernels->element;
+    const crnn_call *call = lane->run->call;
+    crnn_term term = call->matrices[index_of(lane, s)].ih;
+    term.x = lane->x;
+    term.x_step = s->in.view.stride[2] / (ptrdiff_t)call->net->kernels->element;
+    return term;
+}
+
+static crnn_term state_term(const crnn_lane *lane, const crnn_span *s)
+{
+    crnn_term term = lane->run->call->matrices[index_of(lane, s)].hh;
+    term.x = lane->h;
+    term.x_step = 1;
+    return term;
+}
+
+/* The i-th row of a [L*D][B][H] view, for the layer and direction of s. */
+static char *state_row(const crnn_lane *lane, const crnn_view *states,
+                       const crnn_span *s, size_t i)
+{
+    return states->data + (ptrdiff_t)index_of(lane, s) * states->stride[0] +
+           (ptrdiff_t)crnn_row_of(lane->run, i) * states->stride[1];
+}
+
+static void *output_row(const crnn_lane *lane, const crnn_span *s, size_t t, size_t i)
+{
+    return crnn_row(lane->run, &s->out, t, i) +
+           s->direction * lane->run->call->state_bytes;
 }
 
 /* Write b_ih + b_hh + w_ih x[t] into the rows of the output that the span's steps will
  * use. */
-static bool project(crnn_run *r, const crnn_span *s)
+static bool project(crnn_lane *lane, const crnn_span *s)
 {
-    const crnn_weights *w =
-        &r->net->weights[s->layer * r->net->num_directions + s->direction];
     size_t n = 0;
     for (size_t t = s->first; t < s->last; t++)
-        for (size_t i = 0; i < crnn_rows_active(r, t); i++, n++) {
-            r->x[n] = crnn_row(r, &s->in, t, i);
-            r->y[n] = output_row(r, s, t, i);
+        for (size_t i = 0; i < crnn_rows_active(lane->run, t); i++, n++) {
+            lane->x[n] = crnn_row(lane->run, &s->in, t, i);
+            lane->y[n] = output_row(lane, s, t, i);
         }
-    return product(r, &(crnn_affine){
-                          .rows = n,
-                          .last_col = r->net->hidden_size,
-                          .terms = {input_term(r, s)},
-                          .num_terms = 1,
-                          .b_ih = w->b_ih,
-                          .b_hh = w->b_hh,
-                          .y = r->y,
-                          .activation = CRNN_IDENTITY,
-                      });
+    crnn_affine a = affine_of(lane, s, n);
+    a.terms[a.num_terms++] = input_term(lane, s);
+    return crnn_product(lane, &a);
 }
 
-/* Let r->h[known..n-1] point to the states that step t reads: h0 where a row begins,
- * else what hn has kept. */
-static void enter(crnn_run *r, const crnn_span *s, size_t t, size_t known, size_t n)
+/* Let h[known..n-1] point to the states that step t reads: h0 where a row begins, else
+ * what hn has kept. */
+static void enter(crnn_lane *lane, const crnn_span *s, size_t t, size_t known, size_t n)
 {
-    const crnn_batch *batch = r->batch;
-    const size_t begun = s->direction ? crnn_rows_active(r, t + 1) : t ? n : 0;
+    const crnn_call *call = lane->run->call;
+    const crnn_batch *batch = call->batch;
+    const size_t begun = s->direction ? crnn_rows_active(lane->run, t + 1) : t ? n : 0;
     for (size_t i = known; i < n; i++) {
         if (i < begun)
-            r->h[i] = state_row(r, &batch->hn, s, i);
+            lane->h[i] = state_row(lane, &batch->hn, s, i);
         else if (batch->h0.data)
-            r->h[i] = state_row(r, &batch->h0, s, i);
+            lane->h[i] = state_row(lane, &batch->h0, s, i);
         else
-            r->h[i] = r->zeros;
+            lane->h[i] = call->zeros;
     }
 }
 
-/* One step of the recurrence, from r->h to r->y; whole takes in the step's input too.
- */
-static bool advance(crnn_run *r, const crnn_span *s, size_t t, size_t n, bool whole)
+/* One step of the recurrence, from h to y. */
+static bool advance(crnn_lane *lane, const crnn_span *s, size_t t, size_t n,
+                    crnn_affine *a)
 {
-    const crnn_network *net = r->net;
-    const crnn_weights *w = weights_of(r, s);
-    crnn_affine a = {
-        .rows = n,
-        .last_col = net->hidden_size,
-        .resume = !whole,
-        .b_ih = w->b_ih,
-        .b_hh = w->b_hh,
-        .y = r->y,
-        .activation = net->activation,
-    };
+    a->rows = n;
+    a->y = lane->y;
+    a->terms[a->num_terms - 1].x = lane->h;
     for (size_t i = 0; i < n; i++)
-        r->y[i] = output_row(r, s, t, i);
-    if (whole) {
-        for (size_t i = 0; i < n; i++)
-            r->x[i] = crnn_row(r, &s->in, t, i);
-        a.terms[a.num_terms++] = input_term(r, s);
-    }
-    a.terms[a.num_terms++] =
-        (crnn_term){r->h, 1, w->w_hh, net->hidden_size, net->hidden_size};
-    return product(r, &a);
+        lane->y[i] = output_row(lane, s, t, i);
+    for (size_t i = 0; i < n && !a->resume; i++)
+        lane->x[i] = crnn_row(lane->run, &s->in, t, i);
+    return crnn_product(lane, a);
 }
 
-/* Keep in hn what r->y holds of the rows first .. last-1. */
-static void keep(crnn_run *r, const crnn_span *s, size_t first, size_t last)
+/* What advance() computes at every step: from the projection, or from the biases and
+ * the input. */
+static crnn_affine step_of(const crnn_lane *lane, const crnn_span *s, bool hoisted)
 {
-    for (size_t i = first; i < last && r->batch->hn.data; i++)
-        memcpy(state_row(r, &r->batch->hn, s, i), r->y[i], r->state_bytes);
+    crnn_affine a = affine_of(lane, s, 0);
+    a.resume = hoisted;
+    a.activation = lane->run->call->net->activation;
+    if (!hoisted)
+        a.terms[a.num_terms++] = input_term(lane, s);
+    a.terms[a.num_terms++] = state_term(lane, s);
+    return a;
 }
 
-bool crnn_run_span(crnn_run *r, const crnn_span *s)
+/* Keep in hn what y holds of the rows first .. last-1, in the lane's columns. */
+static void keep(const crnn_lane *lane, const crnn_span *s, size_t first, size_t last)
 {
+    const crnn_call *call = lane->run->call;
+    const size_t element = call->net->kernels->element;
+    const size_t start = lane->first_col * element;
+    for (size_t i = first; i < last && call->batch->hn.data; i++)
+        memcpy(state_row(lane, &call->batch->hn, s, i) + start,
+               (char *)lane->y[i] + start, lane->last_col * element - start);
+}
+
+static bool run_steps(crnn_lane *lane, const crnn_span *s, bool hoisted)
+{
+    const crnn_run *r = lane->run;
     const size_t steps = s->last - s->first;
-    const bool hoisted = steps > 1;
-    if (hoisted && !project(r, s))
-        return false;
+    crnn_affine a = step_of(lane, s, hoisted);
     size_t known = 0;
     for (size_t i = 0; i < steps; i++) {
         const size_t t = s->direction ? s->last - 1 - i : s->first + i;
         const size_t n = crnn_rows_active(r, t);
-        enter(r, s, t, known, n);
-        if (!advance(r, s, t, n, !hoisted))
+        const size_t next = s->direction ? t - 1 : t + 1;
+        enter(lane, s, t, known, n);
+        if (!advance(lane, s, t, n, &a))
             return false;
-        keep(r, s,
-             i + 1 == steps ? 0 : crnn_rows_active(r, s->direction ? t - 1 : t + 1), n);
-        void **written = r->y;
-        r->y = r->h;
-        r->h = written;
+        keep(lane, s, i + 1 == steps ? 0 : crnn_rows_active(r, next), n);
+        if (lane->barrier && !lane->barrier(lane->context))
+            lane->stalled = true;
+        void **written = lane->y;
+        lane->y = lane->h;
+        lane->h = written;
         known = n;
     }
     return true;
+}
+
+static crnn_sequence buffer_of(const crnn_run *r, size_t first)
+{
+    const crnn_call *call = r->call;
+    const ptrdiff_t element = (ptrdiff_t)call->net->kernels->element;
+    const ptrdiff_t row = (ptrdiff_t)(call->state_bytes * call->net->num_directions);
+    return (crnn_sequence){
+        .view = {r->between, {(ptrdiff_t)r->num_rows * row, row, element}},
+        .origin = crnn_keeps_all_steps(call) ? 0 : first,
+        .own = true,
+    };
+}
+
+/* What layer l writes: states to be kept, or y and the buffer in turn, so that the top
+ * layer writes y. */
+static crnn_sequence output_of(const crnn_run *r, size_t layer, size_t first)
+{
+    const crnn_call *call = r->call;
+    if (call->batch->states)
+        return (crnn_sequence){.view = crnn_states_of(call, layer)};
+    if ((call->net->num_layers - 1 - layer) % 2 == 0)
+        return (crnn_sequence){.view = call->batch->y};
+    return buffer_of(r, first);
+}
+
+/* What layer l reads. */
+static crnn_sequence input_of(const crnn_run *r, size_t layer, size_t first)
+{
+    const crnn_batch *batch = r->call->batch;
+    if (layer == 0)
+        return (crnn_sequence){.view = batch->x};
+    return batch->states && batch->masks ? buffer_of(r, first)
+                                         : output_of(r, layer - 1, first);
+}
+
+bool crnn_run_span(crnn_lane *lane, const crnn_stage *stage, size_t direction)
+{
+    const crnn_call *call = lane->run->call;
+    const size_t layer = stage->layer;
+    crnn_span s = {
+        layer,
+        direction,
+        stage->first,
+        stage->last,
+        input_of(lane->run, layer, stage->first),
+        output_of(lane->run, layer, stage->first),
+    };
+    if (direction == 1) {
+        s.first = call->num_steps - stage->last;
+        s.last = call->num_steps - stage->first;
+    }
+    const bool hoisted = s.last - s.first > 1;
+    return (!hoisted || project(lane, &s)) && run_steps(lane, &s, hoisted);
+}
+
+void crnn_hand_up(const crnn_run *r, const crnn_stage *stage)
+{
+    const crnn_call *call = r->call;
+    const crnn_batch *batch = call->batch;
+    const size_t D = call->net->num_directions, width = D * call->net->hidden_size;
+    const bool top = stage->layer + 1 == call->net->num_layers;
+    if ((top ? !batch->states : !batch->masks) ||
+        (D == 2 && stage->last < call->num_steps))
+        return;
+    const crnn_sequence from = output_of(r, stage->layer, stage->first);
+    const crnn_sequence to = top ? (crnn_sequence){.view = batch->y}
+                                 : input_of(r, stage->layer + 1, stage->first);
+    const crnn_sequence mask = {.view = top ? batch->y : batch->masks[stage->layer]};
+    for (size_t t = D == 2 ? 0 : stage->first; t < stage->last; t++)
+        for (size_t i = 0; i < crnn_rows_active(r, t); i++) {
+            char *row = crnn_row(r, &to, t, i);
+            if (batch->states)
+                memcpy(row, crnn_row(r, &from, t, i), D * call->state_bytes);
+            if (!top)
+                call->net->kernels->scale(row, crnn_row(r, &mask, t, i), width);
+        }
 }

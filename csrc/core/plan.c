@@ -1,0 +1,205 @@
+/*
+ * plan.c - how a call is divided among threads: one model of what the work costs.
+ *
+ * Costs are cycles of one core.  They need to rank the schedules, not to be right: a
+ * product is limited by its multiply-adds or by reading its matrix from the cache that
+ * holds it, and threads meet for a price.
+ */
+#include "kernels.h"
+
+/* A span's projection should still be in cache when the recurrence comes to it. */
+#define SPAN_BYTES ((size_t)256 << 10)
+#define SPAN_ROWS ((size_t)1024)
+/* Of a part of the batch: pointers to them take memory. */
+#define MOST_ROWS ((size_t)1024)
+
+#define TANH_CYCLES 14.0     /* a vector */
+#define STEP_CYCLES 150.0    /* rows found, states kept, a call into the kernels */
+#define JOIN_CYCLES 6000.0   /* waking the team and waiting for it */
+#define BARRIER_CYCLES 900.0 /* two caches exchange a line, twice */
+#define LEAST_CYCLES 80000.0 /* some 20 us: below it a call stays alone */
+#define WAKE_CYCLES 320000.0 /* more than that, where members sleep */
+#define LEAST_GAIN 0.9
+
+typedef struct {
+    const crnn_network *net;
+    double steps;  /* T */
+    double filled; /* the share of rows that are no padding */
+} workload;
+
+/* Cycles to read a vector of a matrix of so many bytes. */
+static double read_cycles(double bytes)
+{
+    return bytes <= 32e3 ? 0.5 : bytes <= 800e3 ? 1.3 : bytes <= 16e6 ? 2.6 : 5.0;
+}
+
+/* One product of rows with a matrix [k][cols]. */
+static double product_cycles(const workload *w, double rows, double k, double cols)
+{
+    const double lanes = (double)w->net->kernels->lanes, vectors = cols / lanes;
+    const double read = read_cycles(k * cols * (double)w->net->kernels->element);
+    return k * vectors * (rows * 0.5 > read ? rows * 0.5 : read);
+}
+
+/* One layer in one direction, of which a thread computes some rows and columns. */
+static double layer_cycles(const workload *w, size_t layer, double rows, double cols)
+{
+    const crnn_network *net = w->net;
+    const double H = (double)net->hidden_size, D = (double)net->num_directions;
+    const double inputs = layer == 0 ? (double)net->input_size : D * H;
+    const double step = product_cycles(w, rows * w->filled, H, cols) +
+                        rows * w->filled * cols / (double)net->kernels->lanes *
+                            (TANH_CYCLES + inputs * 0.5);
+    return w->steps * (step + STEP_CYCLES);
+}
+
+static double network_cycles(const workload *w, double rows, double cols)
+{
+    double sum = 0;
+    for (size_t layer = 0; layer < w->net->num_layers && layer < 2; layer++)
+        sum += layer_cycles(w, layer, rows, cols) *
+               (layer ? (double)w->net->num_layers - 1 : 1);
+    return sum * (double)w->net->num_directions;
+}
+
+static double schedule_cycles(const workload *w, crnn_schedule schedule, size_t B,
+                              size_t threads, double spans)
+{
+    const crnn_network *net = w->net;
+    const double H = (double)net->hidden_size, rows = (double)B,
+                 L = (double)net->num_layers, n = (double)threads;
+    const double alone = network_cycles(w, rows, H);
+    switch (schedule) {
+    case CRNN_ROWS:
+        return network_cycles(w, rows / n, H) + JOIN_CYCLES;
+    case CRNN_DIRECTIONS:
+        return alone / 2 + L * JOIN_CYCLES;
+    case CRNN_LAYERS:
+        return alone / L * (double)((net->num_layers + threads - 1) / threads) *
+                   (spans + L - 1) / spans +
+               (spans + L - 1) * JOIN_CYCLES;
+    case CRNN_COLUMNS:
+        return network_cycles(w, rows, H / n) +
+               w->steps * L * (double)net->num_directions * BARRIER_CYCLES +
+               spans * L * JOIN_CYCLES;
+    default:
+        return alone;
+    }
+}
+
+/* Threads that a schedule can use. */
+static size_t threads_for(const crnn_network *net, size_t B, const crnn_team *team,
+                          crnn_schedule schedule)
+{
+    const size_t H = net->hidden_size;
+    if (B > MOST_ROWS)
+        return schedule == CRNN_ROWS ? team->size : 1;
+    switch (schedule) {
+    case CRNN_ROWS:
+        return crnn_min(B, team->size);
+    case CRNN_DIRECTIONS:
+        return net->num_directions == 2 ? crnn_min(2, team->size) : 1;
+    case CRNN_LAYERS:
+        return net->num_directions == 1 ? crnn_min(net->num_layers, team->size) : 1;
+    case CRNN_COLUMNS:
+        return team->calm ? crnn_min(crnn_max(H / 64, 1), team->size) : 1;
+    default:
+        return 1;
+    }
+}
+
+/* Parts are more than threads, so that one that has to share its processor takes fewer,
+ * but none is less than a tile unless that leaves a thread without. */
+static size_t rows_of_part(size_t B, size_t threads)
+{
+    const size_t rows = B / (4 * threads) / 8 * 8 + 8;
+    return crnn_min(crnn_min(rows, MOST_ROWS), (B - 1) / threads + 1);
+}
+
+static bool is_strided_badly(const crnn_network *net)
+{
+    /* Rows of a matrix some multiples of 64 bytes apart fall into few sets of a cache:
+     * those of one panel must fit into the 16 ways of a second level of 1024 sets. */
+    const size_t row = crnn_mul(net->hidden_size, net->kernels->element);
+    size_t line = 64, together = 1;
+    while (together < 1024 && row % (line * 2) == 0) {
+        line *= 2;
+        together *= 2;
+    }
+    return row % 64 == 0 && net->hidden_size > 16 * 1024 / together;
+}
+
+static size_t span_steps(const crnn_network *net, size_t rows, size_t T)
+{
+    const size_t row = crnn_mul(net->hidden_size, net->kernels->element);
+    const size_t most = crnn_min(SPAN_BYTES / crnn_max(row, 1), SPAN_ROWS);
+    return crnn_min(crnn_max(most / crnn_max(rows, 1), 1), T);
+}
+
+static double share_filled(const crnn_batch *batch)
+{
+    size_t sum = 0;
+    for (size_t row = 0; batch->lengths && row < batch->num_rows; row++)
+        sum += batch->lengths[row];
+    const double all = (double)batch->num_steps * (double)batch->num_rows;
+    return batch->lengths && all > 0 ? (double)sum / all : 1;
+}
+
+static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
+                           const crnn_team *team, bool backward)
+{
+    const size_t T = batch->num_steps, B = batch->num_rows;
+    const size_t uses = crnn_mul(T, B);
+    crnn_plan plan = {.threads = 1, .part_rows = crnn_min(B, MOST_ROWS)};
+    plan.parts = B > MOST_ROWS ? (B - 1) / MOST_ROWS + 1 : 1;
+    plan.span_steps = span_steps(net, plan.part_rows, T);
+    plan.packed = B > 1 && uses >= 32 && is_strided_badly(net);
+    if (team->size < 2)
+        return plan;
+
+    const workload w = {net, (double)T, share_filled(batch)};
+    const double spans = (double)T / (double)crnn_max(plan.span_steps, 1);
+    plan.cycles = network_cycles(&w, (double)B, (double)net->hidden_size);
+    const double alone = plan.cycles;
+    if (alone < LEAST_CYCLES + (team->awake ? 0 : WAKE_CYCLES))
+        return plan;
+    for (crnn_schedule s = CRNN_ROWS; s <= CRNN_COLUMNS; s++) {
+        if (backward && s == CRNN_LAYERS)
+            continue;
+        const size_t threads = threads_for(net, B, team, s);
+        const double cycles = schedule_cycles(&w, s, B, threads, spans);
+        if (threads > 1 && cycles < plan.cycles && cycles < LEAST_GAIN * alone) {
+            plan.schedule = s;
+            plan.threads = threads;
+            plan.cycles = cycles;
+        }
+    }
+    if (plan.schedule == CRNN_ROWS) {
+        plan.part_rows = rows_of_part(B, plan.threads);
+        plan.parts = (B - 1) / plan.part_rows + 1;
+        plan.span_steps = span_steps(net, plan.part_rows, T);
+    }
+    return plan;
+}
+
+crnn_plan crnn_plan_forward(const crnn_network *net, const crnn_batch *batch,
+                            const crnn_team *team)
+{
+    return plan_call(net, batch, team, false);
+}
+
+crnn_plan crnn_plan_backward(const crnn_network *net, const crnn_batch *batch,
+                             const crnn_team *team)
+{
+    return plan_call(net, batch, team, true);
+}
+
+size_t crnn_forward_work(const crnn_network *net, const crnn_batch *batch)
+{
+    const size_t H = net->hidden_size, D = net->num_directions;
+    const size_t inputs =
+        crnn_add(net->input_size, crnn_mul(net->num_layers - 1, crnn_mul(D, H)));
+    const size_t terms = crnn_add(inputs, crnn_mul(net->num_layers, H));
+    const size_t rows = crnn_mul(batch->num_steps, batch->num_rows);
+    return crnn_mul(rows, crnn_mul(crnn_mul(D, H), terms));
+}
