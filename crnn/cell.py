@@ -5,12 +5,13 @@ from operator import index
 import numpy as np
 
 from ._core import DTypeError, ShapeError
+from .convert import CellConversions
 from .module import MODES, Module
 from .operands import Operand, check_device, check_gradients, parse_dtype
 from .vjp import Pullback
 
 
-class RNNCell(Module):
+class RNNCell(CellConversions, Module):
     r"""One step of an Elman RNN:
 
         h' = act(W_ih x + b_ih + W_hh h + b_hh)

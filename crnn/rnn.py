@@ -4,12 +4,13 @@ import numpy as np
 
 from .arguments import check_arguments, check_nonlinearity
 from .call import Call
+from .convert import RNNConversions
 from .module import MODES, Module
 from .operands import check_device, parse_dtype
 from .vjp import Pullback
 
 
-class RNN(Module):
+class RNN(RNNConversions, Module):
     r"""An Elman RNN of one or more layers, in one or two directions.
 
     For every element of the input sequence each layer computes
