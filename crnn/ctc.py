@@ -10,6 +10,7 @@ Source: Graves, Fernandez, Gomez, Schmidhuber 2006.
 import numpy as np
 
 from ._core import ShapeError
+from .activations import log_softmax
 from .ctc_search import ctc_beam_search, ctc_greedy
 
 __all__ = ["ctc_beam_search", "ctc_greedy", "ctc_loss"]
@@ -55,9 +56,7 @@ def ctc_loss(
     )
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction must be mean, sum or none, not {reduction!r}")
-    top = logits.max(2, keepdims=True)
-    log_probs = logits - top
-    log_probs -= np.log(np.exp(log_probs).sum(2, keepdims=True))
+    log_probs = log_softmax(logits)
     losses, occupied = _lattice(log_probs, labels, lengths, sizes)
     gradient = np.exp(log_probs) - occupied
     impossible = np.isinf(losses)

@@ -7,11 +7,7 @@ is dropped: it costs nothing from then on.
 
 import numpy as np
 
-
-def log_softmax(logits):
-    """log(softmax) along the last axis."""
-    logits = logits - logits.max(-1, keepdims=True)
-    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+from .activations import log_softmax
 
 
 def greedy(step, state, tokens, end, max_length):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from crnn import ShapeError
+from crnn.activations import log_softmax
 from crnn.ctc import ctc_beam_search, ctc_greedy, ctc_loss
 
 T, B, C = 12, 7, 5
@@ -18,10 +19,6 @@ def example(dtype=np.float64):
     targets = rng.integers(1, C, (B, 6))
     targets[0] = 1  # repeated: blanks must stand between
     return 2 * rng.normal(size=(T, B, C)).astype(dtype), targets, LENGTHS, SIZES
-
-
-def log_softmax(x):
-    return x - np.log(np.exp(x).sum(-1, keepdims=True))
 
 
 def merged(path, blank=0):

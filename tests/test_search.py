@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from crnn.search import beam_search, greedy, log_softmax, sample
+from crnn.activations import log_softmax
+from crnn.search import beam_search, greedy, sample
 
 V, END = 4, 3
 
