@@ -1,11 +1,10 @@
-"""crnn.encoder and crnn.decoder: their gradients, and steps against whole sequences."""
+"""crnn.estimators.decoder: its gradients, and steps against whole sequences."""
 
 import numpy as np
 import pytest
 
 import crnn
-from crnn.decoder import Decoder, State
-from crnn.encoder import Encoder
+from crnn.estimators.decoder import Decoder, State, make_decoder
 from crnn.training import cross_entropy
 
 U, T, B, V, H = 5, 6, 4, 8, 6
@@ -14,10 +13,10 @@ KINDS = [(0, False), (3, False), (0, True), (3, True)]
 
 
 def example(features, attention, dtype=np.float64):
-    """A decoder of two layers, its state, tokens and targets."""
+    """Layers of a decoder of two layers, its state, tokens and targets."""
     crnn.manual_seed(0)
     kinds = {"num_layers": 2, "dtype": dtype}
-    decoder = Decoder(V, 5, H, features, attention, **kinds)
+    layers = make_decoder(V, 5, H, features, attention, **kinds)
     rng = np.random.default_rng(0)
     state = State(
         rng.normal(size=(2, B, H)).astype(dtype),
@@ -26,13 +25,13 @@ def example(features, attention, dtype=np.float64):
         rng.normal(size=(B, features)).astype(dtype) if features else None,
     )
     targets = rng.integers(0, V, (np.arange(U)[:, None] < LENGTHS).sum())
-    return decoder, state, rng.integers(0, V, (U, B)), targets
+    return layers, state, rng.integers(0, V, (U, B)), targets
 
 
-def arrays_of(parts):
+def arrays_of(layers):
     return {
-        f"{part}.{name}": array
-        for part, layer in parts.items()
+        f"{key}.{name}": array
+        for key, layer in layers.items()
         for name, array in layer.state_dict().items()
     }
 
@@ -54,14 +53,14 @@ def check_gradients(loss_of, arrays, gradients):
 
 @pytest.mark.parametrize("features, attention", KINDS)
 def test_decoder_by_differences(features, attention):
-    decoder, state, tokens, targets = example(features, attention)
+    layers, state, tokens, targets = example(features, attention)
 
     def loss_of():
-        return cross_entropy(decoder.vjp(tokens, LENGTHS, state)[0], targets)[0]
+        return cross_entropy(Decoder(layers).vjp(tokens, LENGTHS, state)[0], targets)[0]
 
-    logits, pullback = decoder.vjp(tokens, LENGTHS, state)
+    logits, pullback = Decoder(layers).vjp(tokens, LENGTHS, state)
     gradients = pullback(cross_entropy(logits, targets)[1])
-    arrays = arrays_of(decoder.parts) | {"h": state.h}
+    arrays = arrays_of(layers) | {"h": state.h}
     if attention:
         arrays["memory"] = state.memory
     if features:
@@ -71,42 +70,46 @@ def test_decoder_by_differences(features, attention):
 
 @pytest.mark.parametrize("features, attention", KINDS)
 def test_steps_are_the_sequence(features, attention):
-    decoder, state, tokens, _ = example(features, attention)
-    logits, _ = decoder.vjp(tokens, LENGTHS, state)
+    layers, state, tokens, _ = example(features, attention)
+    logits, _ = Decoder(layers).vjp(tokens, LENGTHS, state)
     whole = np.zeros((U, B, V))
     whole[np.arange(U)[:, None] < LENGTHS] = logits
     for t in range(U):
-        found, state = decoder.step(tokens[t], state)
+        found, state = Decoder(layers).step(tokens[t], state)
         alive = t < LENGTHS
         np.testing.assert_allclose(found[alive], whole[t, alive], atol=1e-12)
 
 
 @pytest.mark.parametrize("features, attention", KINDS)
 def test_a_row_has_the_same_bits_alone(features, attention):
-    decoder, state, tokens, _ = example(features, attention, np.float32)
-    together, _ = decoder.step(tokens[0], state)
+    layers, state, tokens, _ = example(features, attention, np.float32)
+    together, _ = Decoder(layers).step(tokens[0], state)
     for b in range(B):
-        alone, _ = decoder.step(tokens[0, [b]], state.take([b]))
+        alone, _ = Decoder(layers).step(tokens[0, [b]], state.take([b]))
         np.testing.assert_array_equal(alone[0], together[b])
 
 
 @pytest.mark.parametrize("features, attention", KINDS)
 def test_decoder_is_that_of_torch(torch, features, attention):
-    decoder, state, tokens, targets = example(features, attention)
-    logits, pullback = decoder.vjp(tokens, LENGTHS, state)
+    layers, state, tokens, targets = example(features, attention)
+    logits, pullback = Decoder(layers).vjp(tokens, LENGTHS, state)
     loss, d_logits = cross_entropy(logits, targets)
     gradients = pullback(d_logits)
 
     weights = {
         name: torch.tensor(array, requires_grad=True)
-        for name, array in arrays_of(decoder.parts).items()
+        for name, array in arrays_of(layers).items()
     }
     rnn = torch.nn.RNN(5 + features, H, 2, dtype=torch.float64)
-    x = weights["embedding.weight"][torch.tensor(tokens)]
+    x = weights["decoder_embedding.weight"][torch.tensor(tokens)]
     if features:
         beside = torch.tensor(state.features).expand(U, B, features)
         x = torch.cat([x, beside], 2)
-    own = {n.removeprefix("rnn."): w for n, w in weights.items() if "rnn." in n}
+    own = {
+        n.removeprefix("decoder_rnn."): w
+        for n, w in weights.items()
+        if "decoder_rnn." in n
+    }
     output, _ = torch.func.functional_call(rnn, own, (x, torch.tensor(state.h)))
     if attention:
         mask = torch.arange(T) < torch.tensor(MEMORY_LENGTHS)[:, None]
@@ -123,31 +126,3 @@ def test_decoder_is_that_of_torch(torch, features, attention):
     assert loss == pytest.approx(expected.item(), abs=1e-12)
     for name, weight in weights.items():
         np.testing.assert_allclose(gradients[name], weight.grad.numpy(), atol=1e-12)
-
-
-@pytest.mark.parametrize("embedding_dim", [None, 5])
-def test_encoder_by_differences(embedding_dim):
-    crnn.manual_seed(0)
-    kinds = {"num_layers": 2, "bidirectional": True, "dtype": np.float64}
-    encoder = Encoder(V, H, embedding_dim, **kinds)
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(T, B, V))
-    if embedding_dim is not None:
-        x = rng.integers(0, V, (T, B))
-    output, h, pullback = encoder.vjp(x, MEMORY_LENGTHS)
-    assert output.shape == (T, B, 2 * H) and h.shape == (2, B, 2 * H)
-    # The last states of the upper layer are outputs: of its end, and of its beginning.
-    np.testing.assert_array_equal(h[1, :, H:], output[0, :, H:])
-    ends = output[MEMORY_LENGTHS - 1, np.arange(B), :H]
-    np.testing.assert_array_equal(h[1, :, :H], ends)
-
-    d_output, d_h = rng.normal(size=output.shape), rng.normal(size=h.shape)
-
-    def loss_of():
-        output, h = encoder(x, MEMORY_LENGTHS)
-        return (output * d_output).sum() + (h * d_h).sum()
-
-    arrays = arrays_of(encoder.parts)
-    if embedding_dim is None:
-        arrays["input"] = x
-    check_gradients(loss_of, arrays, pullback(d_output, d_h))

@@ -1,10 +1,43 @@
 """A decoder: a recurrent network that says one token after the other."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from .attention import DotAttention
-from .layers import Embedding, Readout
-from .rnn import RNN
+from ..attention import DotAttention
+from ..layers import Embedding, Readout
+from ..rnn import RNN
+from .encoder import named
+
+
+def make_decoder(
+    num_tokens,
+    embedding_dim,
+    hidden_size,
+    features=0,
+    attention=False,
+    dtype=None,
+    **rnn,
+) -> dict:
+    """The layers of a `Decoder`, by name.
+
+    Args:
+        num_tokens: V.
+        embedding_dim: features of a token's vector.
+        hidden_size: H.
+        features: F that stand beside each token.
+        attention: whether there is a memory to look at, of H features.
+        dtype: float32 (the default) or float64.
+        rnn: more arguments of `RNN`.
+    """
+    width = embedding_dim + features
+    layers = {
+        "decoder_embedding": Embedding(num_tokens, embedding_dim, dtype=dtype),
+        "decoder_rnn": RNN(width, hidden_size, **rnn, dtype=dtype),
+    }
+    if attention:
+        layers["mix"] = Readout(2 * hidden_size, hidden_size, "tanh", dtype=dtype)
+    return layers | {"readout": Readout(hidden_size, num_tokens, dtype=dtype)}
 
 
 class Decoder:
@@ -18,38 +51,18 @@ class Decoder:
     recurrence, so in training, where all tokens are known, the whole sequence is one
     call of the C core.
 
-    Sizes: U steps, B batch, V num_tokens, L layers, H hidden_size, F features.
+    Sizes: U steps, B batch, V tokens, L layers, H hidden_size, F features.
 
     Args:
-        num_tokens: V.
-        embedding_dim: features of a token's vector.
-        hidden_size: H.
-        features: F that stand beside each token.
-        attention: whether there is a memory to look at, of H features.
-        dtype: float32 (the default) or float64.
-        rnn: more arguments of `RNN`.
+        layers: of `make_decoder`, perhaps among others.
     """
 
-    def __init__(
-        self,
-        num_tokens,
-        embedding_dim,
-        hidden_size,
-        features=0,
-        attention=False,
-        dtype=None,
-        **rnn,
-    ):
-        self.embedding = Embedding(num_tokens, embedding_dim, dtype=dtype)
-        width = embedding_dim + features
-        self.rnn = RNN(width, hidden_size, **rnn, dtype=dtype)
-        self.parts = {"embedding": self.embedding, "rnn": self.rnn}
-        self.attend = DotAttention() if attention else None
-        if attention:
-            self.mix = Readout(2 * hidden_size, hidden_size, "tanh", dtype=dtype)
-            self.parts["mix"] = self.mix
-        self.readout = Readout(hidden_size, num_tokens, dtype=dtype)
-        self.parts["readout"] = self.readout
+    def __init__(self, layers: Mapping):
+        self.embedding = layers["decoder_embedding"]
+        self.rnn = layers["decoder_rnn"]
+        self.mix = layers.get("mix")
+        self.readout = layers["readout"]
+        self.attend = None if self.mix is None else DotAttention()
 
     def vjp(self, tokens, lengths, state):
         """The logits after each of the tokens, and their backpropagation.
@@ -62,7 +75,7 @@ class Decoder:
         Returns:
             (logits, pullback): (N, V) of the N steps that are no padding, in the order
             of ``numpy.arange(U)[:, None] < lengths``; pullback(d_logits) is a dict of
-            the gradients by parameter ("rnn.weight_hh_l0"), "h", "memory", "features".
+            the gradients by parameter ("readout.bias"), "h", "memory", "features".
         """
         alive = np.arange(len(tokens))[:, None] < lengths
         vectors, back_embedding = self.embedding.vjp(tokens)
@@ -77,24 +90,22 @@ class Decoder:
         logits, back_readout = self.readout.vjp(rows)
 
         def pullback(d_logits):
-            found = {"readout": back_readout(d_logits)}
-            d_rows = found["readout"].pop("input")
-            d_output, extra = np.zeros_like(output), {}
+            of_readout = back_readout(d_logits)
+            found, d_rows = named("readout", of_readout), of_readout["input"]
+            d_output = np.zeros_like(output)
             if self.attend is not None:
-                found["mix"] = back_mix(d_rows)
-                both = found["mix"].pop("input")
-                d_context = np.zeros_like(output)
-                d_rows, d_context[alive] = np.split(both, 2, axis=1)
-                d_attend = back_attend(d_context)
-                d_output += d_attend["states"]
-                extra["memory"] = d_attend["memory"]
+                of_mix, d_context = back_mix(d_rows), np.zeros_like(output)
+                d_rows, d_context[alive] = np.split(of_mix["input"], 2, axis=1)
+                of_attend = back_attend(d_context)
+                found |= named("mix", of_mix) | {"memory": of_attend["memory"]}
+                d_output += of_attend["states"]
             d_output[alive] += d_rows
-            found["rnn"] = back_rnn(d_output)
-            d_x, extra["h"] = found["rnn"].pop("input"), found["rnn"].pop("hx")
-            width = vectors.shape[2]
-            extra["features"] = d_x[:, :, width:].sum(0)
-            found["embedding"] = back_embedding(np.ascontiguousarray(d_x[:, :, :width]))
-            return named(found) | extra
+            of_rnn = back_rnn(d_output)
+            d_vectors, d_beside = np.split(of_rnn["input"], [vectors.shape[2]], axis=2)
+            of_embedding = back_embedding(np.ascontiguousarray(d_vectors))
+            found |= named("decoder_rnn", of_rnn)
+            found |= named("decoder_embedding", of_embedding)
+            return found | {"h": of_rnn["hx"], "features": d_beside.sum(0)}
 
         return logits, pullback
 
@@ -134,15 +145,6 @@ class State:
             lengths,
             None if features is None else features[rows],
         )
-
-
-def named(gradients):
-    """{"rnn.weight_hh_l0": ...} of {"rnn": {"weight_hh_l0": ...}}."""
-    return {
-        f"{part}.{name}": gradient
-        for part, found in gradients.items()
-        for name, gradient in found.items()
-    }
 
 
 def _beside(vectors, features):
