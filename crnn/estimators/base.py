@@ -166,7 +166,19 @@ class Estimator:
     # Fitting.
 
     def fit(self, X, y):
-        """Train on sequences X and targets y, one of each; returns self."""
+        """Train on sequences X and targets y, one of each; returns self.
+
+        An error leaves the estimator as it was.
+        """
+        before = dict(vars(self))
+        try:
+            self._fit(X, y)
+        except BaseException:
+            self.__dict__ = before
+            raise
+        return self
+
+    def _fit(self, X, y) -> None:
         X, y = list(X), list(y)
         if len(X) != len(y) or not X:
             raise ValueError(f"X and y must be alike and not empty: {len(X)}, {len(y)}")
@@ -176,7 +188,6 @@ class Estimator:
             self._train(examples, np.asarray(lengths))
         for layer in self.layers_.values():
             layer.eval()
-        return self
 
     def _train(self, examples: list, lengths: np.ndarray) -> None:
         rng = np.random.default_rng(self.seed)

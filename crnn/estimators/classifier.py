@@ -45,7 +45,8 @@ class SequenceClassifier(ManyToOne):
 
     def predict(self, X) -> np.ndarray:
         """The most probable class of each, (N,)."""
-        return self.classes_[self._predict_rows(X).argmax(axis=1)]
+        rows = self._predict_rows(X)
+        return self.classes_[rows.argmax(axis=1)]
 
     def score(self, X, y) -> float:
         """The share of X whose class is predicted rightly."""
