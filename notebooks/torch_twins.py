@@ -48,7 +48,7 @@ class Twin:
         }[kind](self.model, self.net, *zip(*examples, strict=True))
 
     def fit(self):
-        """(the fitted estimator, seconds of CPU): the loop that crnn's estimators have."""
+        """(the fitted estimator, seconds of CPU), by the loop of crnn's estimators."""
         model, rng = self.model, np.random.default_rng(self.model.seed)
         order = rng.permutation(len(self.examples))
         lengths = np.asarray(self.lengths)[order]
