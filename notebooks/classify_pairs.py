@@ -34,13 +34,13 @@ def label(premise, hypothesis):
     return "contradiction" if high < least or most < low else "neutral"
 
 
-def statements(language, seed=0):
+def statements(language, count=COUNT, seed=0):
     """((pairs, labels) to train on, the same held out)."""
     rng = np.random.default_rng(seed)
     words = [num2words(n, lang=language) for n in range(LARGEST + 1)]
     is_held = rng.random((LARGEST + 1, LARGEST + 1)) < 0.1
     parts = {False: ([], []), True: ([], [])}
-    for _ in range(COUNT):
+    for _ in range(count):
         a, b = rng.integers(LARGEST + 1, size=2)
         one, two = rng.integers(len(ALLOWS), size=2)
         X, y = parts[bool(is_held[a, b])]
