@@ -26,6 +26,9 @@ from .team import (
 from .team import read_environment as _read_environment
 
 if _typing.TYPE_CHECKING:
+    from . import attention as attention
+    from . import ctc as ctc
+    from . import distance as distance
     from . import estimators as estimators
     from . import layers as layers
     from . import sequences as sequences
@@ -59,7 +62,8 @@ register_threadpoolctl()
 
 # What not every program needs is imported when it is first used.
 _LAZY = {"load": "weights", "save": "weights", "from_onnx": "onnx", "to_onnx": "onnx"}
-_MODULES = {"estimators", "layers", "sequences", "training"}
+_MODULES = {"attention", "ctc", "distance", "estimators", "layers", "sequences"}
+_MODULES |= {"training"}
 
 
 def __getattr__(name: str):

@@ -12,7 +12,7 @@ from crnn import search
 from crnn.estimators import Seq2Seq, SequenceGenerator, SequenceTranscriber
 from crnn.estimators.decoder import Decoder
 
-TWINS = Path(__file__).parent.parent / "notebooks" / "torch_twins.py"
+TWINS = Path(__file__).parent.parent / "notebooks" / "torch_sequence_twin.py"
 WORDS = ["abba", "bab", "aab", "b", "abab", "bbb", "aaaa", "ba"]
 SMALL = {"hidden_size": 5, "epochs": 2, "batch_size": 3, "embedding_dim": 4}
 VECTORS = np.random.default_rng(0).normal(size=(8, 2, 3))
@@ -141,7 +141,7 @@ def test_gradients_by_finite_differences(kind, options):
 def test_loss_and_gradients_are_those_of_torch(torch, kind, options):
     if not TWINS.is_file():
         pytest.skip("needs the notebooks of the source tree")
-    spec = importlib.util.spec_from_file_location("torch_twins", TWINS)
+    spec = importlib.util.spec_from_file_location("torch_sequence_twin", TWINS)
     twins = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(twins)
     twin = twins.Twin(kind(**SMALL | options), *data(kind))
