@@ -258,6 +258,10 @@ def test_bad_data_are_named():
         SequenceTranscriber(**SMALL).fit([*X, "aaaaaa"], [*y, "ab"])
     with pytest.raises(ValueError, match="upsample"):
         SequenceTranscriber(**SMALL).fit(X, y)
+    with pytest.raises(ValueError, match="upsample must be at least 1"):
+        SequenceTranscriber(upsample=0).fit(X, y)
+    with pytest.raises(ValueError, match="beam_width must be at least 1"):
+        small(Seq2Seq, {}, beam_width=0).predict(X)
     with pytest.raises(ValueError, match="conditioning"):
         SequenceGenerator(conditioning="end").fit(VECTORS, y)
     with pytest.raises(ValueError, match="one direction"):
