@@ -144,3 +144,16 @@ def test_prefer_schedule_refuses_what_there_is_not():
     for name in "", "row", None, 1:
         with pytest.raises(ValueError, match="no schedule"):
             _core.prefer_schedule(name)
+
+
+@pytest.mark.parametrize("schedule", [("columns", 2)], indirect=True)
+def test_states_are_kept_until_all_have_read_them(schedule):
+    """Rows that end with the first step of a span: h_n is read and written there."""
+    net, lengths = make(2, True, "float32"), np.arange(19) * 7 % 23 + 1
+    sizes, _, index = packing(np.sort(lengths)[::-1])
+    packed = Packed(draw(23, 19, 6)[index], sizes, None, None)
+    with crnn.threads(1):
+        right, states = net(packed)
+    for _ in range(300):
+        result, h_n = net(packed)
+        assert same_bits(result.data, right.data) and same_bits(h_n, states)
