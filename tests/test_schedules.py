@@ -55,10 +55,10 @@ def results(net, x, hx=None, **options):
 
 def calls(dtype):
     """Functions of no arguments: networks of every shape on batches of every kind."""
-    for layers, two_way, B in itertools.product((1, 2, 4), (False, True), (1, 2, 9)):
-        net = make(layers, two_way, dtype, "tanh" if B == 2 else "relu")
+    for layers, two_way, B in itertools.product((1, 4), (False, True), (1, 9)):
+        net = make(layers, two_way, dtype, "tanh" if B == 1 else "relu")
         states = layers * (2 if two_way else 1)
-        x, hx = draw(41, B, 6, dtype=dtype), draw(states, B, 200, dtype=dtype)
+        x, hx = draw(21, B, 6, dtype=dtype), draw(states, B, 200, dtype=dtype)
         yield lambda net=net, x=x, hx=hx: results(net, x, hx)
     net = make(2, True, dtype)
     x, lengths = draw(23, 19, 6, dtype=dtype), np.arange(19) * 7 % 23 + 1
