@@ -87,6 +87,7 @@ static char *run(const sizes *s, const crnn_kernels *kernels, crnn_dtype dtype,
     void *x = draw(dtype, s->T * s->B * s->I);
     void *h0 = draw(dtype, s->L * s->D * s->B * s->H);
     char *results = allocate(result_count(s) * bytes);
+    memset(results, 0, result_count(s) * bytes); /* padded steps are not written */
     const crnn_network net = {kernels, activation, s->I, s->H, s->L, s->D, weights};
     const crnn_batch batch = {
         .num_steps = s->T,
@@ -97,11 +98,13 @@ static char *run(const sizes *s, const crnn_kernels *kernels, crnn_dtype dtype,
         .y = dense(results, s->B, s->D * s->H, bytes),
         .hn = dense(results + s->T * s->B * s->D * s->H * bytes, s->B, s->H, bytes),
     };
+    const crnn_team alone = {.size = 1};
+    const crnn_plan plan = crnn_plan_forward(&net, &batch, &alone);
     size_t scratch_bytes;
-    if (crnn_forward_scratch(&net, &batch, &scratch_bytes) != CRNN_OK)
+    if (crnn_forward_scratch(&net, &batch, &plan, &scratch_bytes) != CRNN_OK)
         exit(2);
     void *scratch = allocate(scratch_bytes);
-    if (crnn_forward(&net, &batch, NULL, scratch) != CRNN_OK)
+    if (crnn_forward(&net, &batch, &plan, &alone, NULL, scratch) != CRNN_OK)
         exit(2);
     free(scratch), free(x), free(h0);
     for (size_t i = 0; i < s->L * s->D; i++) {
