@@ -70,6 +70,12 @@ def test_ci_runs_the_first_two_commands():
     assert lines.count(first) == lines.count(second) == 1
 
 
+def test_files_of_the_commands_exist():
+    for command in commands(READMES[0]):
+        for path in re.findall(r"\S+\.py\b|\.ci/run", command):
+            assert (ROOT / path).is_file(), path
+
+
 def test_links_lead_to_files():
     for path in READMES:
         for link in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")):
