@@ -97,9 +97,12 @@ def check(expected):
         assert all(map(same_bits, function(), right)), number
 
 
-def test_one_thread(expected, isa):
+@pytest.mark.parametrize("name", crnn.isas()[1:])
+def test_one_thread(expected, name):
+    before = _core.set_isa(name)
     with crnn.threads(1):
         check(expected)
+    _core.set_isa(before)
 
 
 @schedules
