@@ -26,6 +26,9 @@ from .team import (
 from .team import read_environment as _read_environment
 
 if _typing.TYPE_CHECKING:
+    from . import layers as layers
+    from . import sequences as sequences
+    from . import training as training
     from .onnx import from_onnx, to_onnx
     from .weights import load, save
 
@@ -55,9 +58,12 @@ register_threadpoolctl()
 
 # What not every program needs is imported when it is first used.
 _LAZY = {"load": "weights", "save": "weights", "from_onnx": "onnx", "to_onnx": "onnx"}
+_MODULES = {"layers", "sequences", "training"}
 
 
 def __getattr__(name: str):
+    if name in _MODULES:
+        return _import_module(f".{name}", __name__)
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(_import_module(f".{_LAZY[name]}", __name__), name)
@@ -66,4 +72,4 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, *_MODULES})
