@@ -60,6 +60,7 @@ def hidden_states(output, lengths=None, ax=None, *, batch_first=False, **image):
     for end in ends[:-1]:
         ax.axvline(end - 0.5, color="black", linewidth=1)
     ax.set(xlabel="time step", ylabel="unit")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     return ax
 
 
@@ -180,6 +181,7 @@ def gradient_flow(rnn, input, *, by="state", clip=None, ax=None, **line):
     ax = _axes(ax)
     ax.plot(np.arange(len(norms)), np.where(norms > 0, norms, np.nan), **line)
     ax.set_yscale("log")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     symbol = "h" if by == "state" else "x"
     ax.set(xlabel="time step t", ylabel=rf"$\|\partial h_T / \partial {symbol}_t\|$")
     if "label" in line:
