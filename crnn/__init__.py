@@ -26,6 +26,7 @@ from .team import (
 from .team import read_environment as _read_environment
 
 if _typing.TYPE_CHECKING:
+    from . import estimators as estimators
     from . import layers as layers
     from . import sequences as sequences
     from . import training as training
@@ -58,7 +59,7 @@ register_threadpoolctl()
 
 # What not every program needs is imported when it is first used.
 _LAZY = {"load": "weights", "save": "weights", "from_onnx": "onnx", "to_onnx": "onnx"}
-_MODULES = {"layers", "sequences", "training"}
+_MODULES = {"estimators", "layers", "sequences", "training"}
 
 
 def __getattr__(name: str):

@@ -6,6 +6,7 @@ NumPy's Philox keyed by the same seed: drawing one leaves the other where it was
 Unseeded, both start from the operating system's entropy.
 """
 
+import contextlib
 import math
 import numbers
 import secrets
@@ -17,17 +18,51 @@ import numpy as np
 from . import _core
 from ._core import ShapeError
 
+
+class _Streams:
+    """Where numbers come from, from one seed."""
+
+    def __init__(self, seed: int):
+        self.parameters = np.random.RandomState(seed & 0xFFFFFFFF)
+        self.masks = np.random.Generator(np.random.Philox(key=seed))
+        self.spare_normal: float | None = None
+
+
 _lock = threading.Lock()
-_parameter_stream = None
-_mask_stream = None
-_spare_normal = None
+_shared: _Streams | None = None
+_own = threading.local()
 
 
-def _seed(seed: int) -> None:
-    global _parameter_stream, _mask_stream, _spare_normal
-    _spare_normal = None
-    _parameter_stream = np.random.RandomState(seed & 0xFFFFFFFF)
-    _mask_stream = np.random.Generator(np.random.Philox(key=seed))
+def _streams() -> _Streams:
+    """This thread's own streams, or those of all; the lock is held."""
+    global _shared
+    own = getattr(_own, "streams", None)
+    if own is not None:
+        return own
+    if _shared is None:
+        _shared = _Streams(secrets.randbits(64))
+    return _shared
+
+
+@contextlib.contextmanager
+def seeded(seed: int):
+    """Let this thread draw from streams of its own; the others stay where they are.
+
+    What is drawn inside is what `manual_seed` of the same seed would have given.
+    """
+    before = getattr(_own, "streams", None)
+    _own.streams = _Streams(_checked(seed))
+    try:
+        yield
+    finally:
+        _own.streams = before
+
+
+def _checked(seed: int) -> int:
+    seed = int(seed)
+    if not -(2**63) <= seed < 2**64:
+        raise ValueError(f"seed must be in -2**63 .. 2**64-1, got {seed}")
+    return seed % 2**64
 
 
 def manual_seed(seed: int) -> None:
@@ -42,11 +77,10 @@ def manual_seed(seed: int) -> None:
     Raises:
         ValueError: seed is outside that range.
     """
-    seed = int(seed)
-    if not -(2**63) <= seed < 2**64:
-        raise ValueError(f"seed must be in -2**63 .. 2**64-1, got {seed}")
+    global _shared
+    streams = _Streams(_checked(seed))
     with _lock:
-        _seed(seed % 2**64)
+        _shared = streams
 
 
 def uniform(shape: tuple[int, ...], dtype: np.dtype, hidden_size: int) -> np.ndarray:
@@ -67,9 +101,7 @@ def uniform_within(shape: tuple[int, ...], dtype: np.dtype, k: float) -> np.ndar
 
 def _draw(count: int) -> np.ndarray:
     """32-bit numbers of the parameters' stream; the lock is held."""
-    if _parameter_stream is None:
-        _seed(secrets.randbits(64))
-    return _parameter_stream.randint(0, 2**32, count, dtype=np.uint32)
+    return _streams().parameters.randint(0, 2**32, count, dtype=np.uint32)
 
 
 def normal(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -111,13 +143,13 @@ def _normal_blocks(uniforms: np.ndarray) -> np.ndarray:
 
 def _normal_one() -> float:
     """The next of a pair, the second of which is kept; the lock is held."""
-    global _spare_normal
-    if _spare_normal is not None:
-        value, _spare_normal = _spare_normal, None
+    streams = _streams()
+    if streams.spare_normal is not None:
+        value, streams.spare_normal = streams.spare_normal, None
         return value
     first, second = _uniforms(2, np.dtype(np.float64))
     radius = math.sqrt(-2 * math.log1p(-second))
-    _spare_normal = radius * math.sin(2 * math.pi * first)
+    streams.spare_normal = radius * math.sin(2 * math.pi * first)
     return radius * math.cos(2 * math.pi * first)
 
 
@@ -148,7 +180,5 @@ def _dropout_mask(shape: tuple[int, ...], dtype: np.dtype, p: float) -> np.ndarr
     if p == 1:
         return np.zeros(shape, dtype)
     with _lock:
-        if _mask_stream is None:
-            _seed(secrets.randbits(64))
-        kept = _mask_stream.random(shape, dtype=np.float32) >= p
+        kept = _streams().masks.random(shape, dtype=np.float32) >= p
     return np.multiply(kept, dtype.type(1 / (1 - p)), dtype=dtype)

@@ -102,7 +102,7 @@ class Vocabulary:
         >>> vocabulary = Vocabulary.of(["an owl", "a cat"])
         >>> ids = vocabulary.encode("a tuna", end=True)
         >>> ids.tolist(), "".join(vocabulary.decode(ids))
-        ([4, 5, 10, 1, 6, 4, 3], 'a t<unk>na')
+        ([4, 5, 11, 1, 6, 4, 3], 'a t<unk>na')
     """
 
     def __init__(
