@@ -91,7 +91,7 @@ class SequenceGenerator(ToSequence):
         """The decoder's state, and from the gradient by its h to those of layers."""
         vectors = np.stack(inputs)
         L, B, H = self.num_layers, len(vectors), self.hidden_size
-        h, pullback = np.zeros((L, B, H), np.float32), lambda d_h: {}
+        h, pullback = np.zeros((L, B, H), vectors.dtype), lambda d_h: {}
         if "initial" in self.layers_:
             flat, back = self.layers_["initial"].vjp(vectors)
             h = flat.reshape(B, L, H).swapaxes(0, 1)

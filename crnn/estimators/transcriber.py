@@ -82,21 +82,22 @@ class SequenceTranscriber(ToSequence):
         d_output = _scattered(gradients["input"], alive)
         return float(loss), named("readout", gradients) | back_to_encoder(d_output)
 
-    def _search(self, inputs):
+    def _logits(self, inputs):
+        """((T, B, C), B lengths): what the network says at each step."""
         output, _, lengths = encode(self.layers_, inputs)
         alive = valid(lengths).T
-        logits = _scattered(self.layers_["readout"](output[alive]), alive)
+        return _scattered(self.layers_["readout"](output[alive]), alive), lengths
+
+    def _search(self, inputs):
+        logits, lengths = self._logits(inputs)
         if self.beam_width == 1:
             return ctc_greedy(logits, lengths, BLANK)
         return ctc_beam_search(log_softmax(logits), lengths, self.beam_width, BLANK)
 
     def predict_log_proba(self, X) -> list[np.ndarray]:
         """Log-probabilities of the tokens at each step: for each sequence (T, C)."""
-        layers, found = self._check_fitted(), []
-        for array in self._inputs(X):
-            output, _, _ = encode(layers, [array])
-            found.append(log_softmax(layers["readout"](output[:, 0])))
-        return found
+        self._check_fitted()
+        return [log_softmax(self._logits([x])[0][:, 0]) for x in self._inputs(X)]
 
 
 def _scattered(rows, alive):
