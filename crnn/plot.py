@@ -102,7 +102,8 @@ def gradient_norms(rnn, input, *, by="state", clip=None) -> np.ndarray:
 
     Raises:
         ShapeError: input is no single sequence, or does not fit rnn.
-        ValueError: by or clip is none of the above; states of a bidirectional network.
+        ValueError: by or clip is none of the above; states of a bidirectional network;
+            a gradient that holds NaN or infinity.
     """
     if by not in ("state", "input"):
         raise ValueError(f'by must be "state" or "input", got {by!r}')
@@ -152,7 +153,14 @@ def _walk_back(rnn, x, clip) -> dict[str, np.ndarray]:
 
 def _stretch(jacobian) -> float:
     """The spectral norm of (n, rows, features), n * features being what varies."""
-    return float(np.linalg.norm(np.concatenate(jacobian, axis=1), 2))
+    rows = _finite(np.concatenate(jacobian, axis=1), "the gradient")
+    return float(np.linalg.norm(rows, 2))
+
+
+def _finite(array, name) -> np.ndarray:
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinity")
+    return array
 
 
 def _norms_at_once(rnn, x) -> np.ndarray:
@@ -161,7 +169,8 @@ def _norms_at_once(rnn, x) -> np.ndarray:
     _, h_n, pullback = rnn.vjp(np.broadcast_to(x[:, None], (len(x), 2 * H, x.shape[1])))
     d_h_n = np.zeros_like(h_n)
     d_h_n[-2, :H] = d_h_n[-1, H:] = np.eye(H)
-    return np.linalg.norm(pullback(None, d_h_n)["input"].astype(float), 2, axis=(1, 2))
+    jacobians = _finite(pullback(None, d_h_n)["input"].astype(float), "the gradient")
+    return np.linalg.norm(jacobians, 2, axis=(1, 2))
 
 
 def gradient_flow(rnn, input, *, by="state", clip=None, ax=None, **line):
@@ -206,15 +215,17 @@ def eigenvalues(rnn_or_weight_hh, ax=None, **points):
 
     Raises:
         ShapeError: an array is not square.
+        ValueError: weights hold NaN or infinity.
     """
     if hasattr(rnn_or_weight_hh, "named_parameters"):
         named = rnn_or_weight_hh.named_parameters()
         weights = {n: np.asarray(w) for n, w in named if n.startswith("weight_hh")}
     else:
         weights = {"weight_hh": np.asarray(rnn_or_weight_hh)}
-    for weight in weights.values():
+    for name, weight in weights.items():
         if weight.ndim != 2 or weight.shape[0] != weight.shape[1]:
-            raise ShapeError(f"weight_hh must be square, got {weight.shape}")
+            raise ShapeError(f"{name} must be square, got {weight.shape}")
+        _finite(weight, name)
     ax = _axes(ax)
     circle = np.exp(2j * np.pi * np.linspace(0, 1, 181))
     ax.plot(circle.real, circle.imag, color="grey", linewidth=1)

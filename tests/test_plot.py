@@ -213,6 +213,17 @@ def test_eigenvalues_of_an_array_and_a_cell(ax):
         plot.eigenvalues(np.zeros((2, 3)), ax)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_weights_that_are_not_finite_are_named(ax, bidirectional):
+    rnn, x = make(bidirectional=bidirectional)
+    rnn.weight_hh_l0[0, 0] = np.nan
+    with pytest.raises(ValueError, match="the gradient holds NaN"):
+        plot.gradient_flow(rnn, x, ax=ax, by="input")
+    with pytest.raises(ValueError, match="weight_hh_l0 holds NaN"):
+        plot.eigenvalues(rnn, ax)
+    assert not ax.lines
+
+
 @pytest.mark.parametrize("steps", [1, 4])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_unrolled_architectures(ax, name, steps):
