@@ -33,6 +33,13 @@ def _axes(ax):
     return pyplot.gca()
 
 
+def _count_steps(ax):
+    """Ticks at whole time steps alone."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
 def hidden_states(output, lengths=None, ax=None, *, batch_first=False, **image):
     """A heat map of states, the units upwards and time to the right.
 
@@ -60,7 +67,7 @@ def hidden_states(output, lengths=None, ax=None, *, batch_first=False, **image):
     for end in ends[:-1]:
         ax.axvline(end - 0.5, color="black", linewidth=1)
     ax.set(xlabel="time step", ylabel="unit")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    _count_steps(ax)
     return ax
 
 
@@ -190,7 +197,7 @@ def gradient_flow(rnn, input, *, by="state", clip=None, ax=None, **line):
     ax = _axes(ax)
     ax.plot(np.arange(len(norms)), np.where(norms > 0, norms, np.nan), **line)
     ax.set_yscale("log")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    _count_steps(ax)
     symbol = "h" if by == "state" else "x"
     ax.set(xlabel="time step t", ylabel=rf"$\|\partial h_T / \partial {symbol}_t\|$")
     if "label" in line:
