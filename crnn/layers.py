@@ -14,15 +14,7 @@ from ._core import DTypeError, ShapeError
 from .activations import ACTIVATIONS
 from .module import Parameters
 from .operands import Operand, parse_dtype
-
-
-def rowwise_product(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """x @ weight.T of (N, K) and (M, K), where no row's bits depend on the others.
-
-    One product for each row: what BLAS does to a row of a larger product depends on
-    where in it the row is.
-    """
-    return (x[:, None, :] @ weight.T)[:, 0]
+from .products import product, rowwise_product, summed_product
 
 
 class Layer(Parameters):
@@ -279,8 +271,8 @@ class Readout(Layer):
         def pullback(d_output):
             d_y = self._check_gradient(d_output, shape)
             d_a = gradient(y, d_y.reshape(y.shape))
-            d_x = operand.like((d_a @ weight).reshape(x.shape))
-            gradients = {"input": d_x, "weight": d_a.T @ rows}
+            d_x = operand.like(product(d_a, weight).reshape(x.shape))
+            gradients = {"input": d_x, "weight": summed_product(d_a, rows)}
             return gradients | ({"bias": d_a.sum(axis=0)} if self._has_bias else {})
 
         return operand.like(y.reshape(shape)), pullback

@@ -158,10 +158,21 @@ def test_files_of_vectors_and_wrong_files(tmp_path, speech):
     crnn.save(path, {n: a for n, a in arrays.items() if n != "crnn.estimator"})
     with pytest.raises(crnn.FormatError, match="no estimator's"):
         SequenceClassifier.load(path)
-    arrays["crnn.estimator"] = arrays["crnn.estimator"][:-9]
-    crnn.save(path, arrays)
-    with pytest.raises(crnn.FormatError, match="damaged"):
-        SequenceClassifier.load(path)
+    text = arrays["crnn.estimator"].astype(np.uint8).tobytes().decode()
+    for damaged in (
+        text[:-9],
+        text.replace('"hidden_size": 8', '"hidden_size": 1000000'),
+        text.replace('"num_layers": 1', '"num_layers": 1000000'),
+        text.replace('"num_layers": 1', '"num_layers": 2'),
+        text.replace('"num_layers": 1', '"depth": 1'),
+        text.replace('"mean"', '"man"'),
+        "[]",
+        '{"class": "SequenceClassifier", "params": {}, "fitted": {"encoder_": {}}}',
+    ):
+        data = np.frombuffer(damaged.encode(), np.uint8).astype(np.float16)
+        crnn.save(path, arrays | {"crnn.estimator": data})
+        with pytest.raises(crnn.FormatError, match="damaged"):
+            SequenceClassifier.load(path)
 
 
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])

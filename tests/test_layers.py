@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import crnn
+from crnn import products
 from crnn.activations import ACTIVATIONS, log_softmax
 from crnn.layers import Embedding, Readout
 
@@ -168,3 +169,18 @@ def test_tensors_come_back_as_tensors(torch):
         y, pullback = readout.vjp(torch.ones(2, 4))
     assert isinstance(y, torch.Tensor)
     assert isinstance(pullback(y)["input"], torch.Tensor)
+
+
+@pytest.mark.parametrize("sizes", [(2, 64), (40, 128), (632, 64), (3, 20000)])
+def test_products_in_pieces(sizes):
+    rng = np.random.default_rng(0)
+    for N in 0, 1, 17, 700:
+        x = rng.standard_normal((N, sizes[0]))
+        matrix = rng.standard_normal(sizes)
+        b = rng.standard_normal((N, sizes[1]))
+        for ours, expected in [
+            (products.product(x, matrix), x @ matrix),
+            (products.rowwise_product(x, matrix.T), x @ matrix),
+            (products.summed_product(x, b), x.T @ b),
+        ]:
+            np.testing.assert_allclose(ours, expected, atol=1e-11)

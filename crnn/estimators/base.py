@@ -2,10 +2,12 @@
 
 import inspect
 import math
+import os
 
 import numpy as np
 
 from .. import random
+from ..files import FormatError
 from ..sequences import batches
 from ..training import Adam, EarlyStopping, fit
 from .encoder import own
@@ -266,13 +268,16 @@ class Estimator:
             OSError: it cannot be read.
         """
         params, fitted, arrays = read_model(path, cls.__name__, cls._FITTED)
-        estimator = cls().set_params(**params)
-        for name, value in fitted.items():
-            setattr(estimator, name, value)
-        with random.seeded(0):
-            estimator.layers_ = estimator._make_layers()
-        for name, layer in estimator.layers_.items():
-            layer.eval().load_state_dict(own(name, arrays))
+        try:
+            estimator = cls().set_params(**params)
+            vars(estimator).update(fitted)
+            with random.seeded(0):
+                estimator.layers_ = estimator._make_layers()
+            for name, layer in estimator.layers_.items():
+                layer.eval().load_state_dict(own(name, arrays))
+        except Exception as error:  # whatever comes of values that do not fit together
+            path = os.fsdecode(path)
+            raise FormatError(path, f"a damaged estimator: {error}") from error
         return estimator
 
     def _rnn_options(self) -> dict:

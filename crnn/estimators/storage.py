@@ -14,6 +14,9 @@ from .inputs import InputEncoder
 # formats can keep.
 DESCRIPTION = "crnn.estimator"
 
+# A size that a file may speak of without arrays to show for it.
+MODEST = 1024
+
 
 def write_model(path, kind: str, params: dict, fitted: dict, arrays: dict) -> None:
     """One file of the class's name, constructor's arguments, attributes and arrays.
@@ -53,7 +56,18 @@ def read_model(path, kind: str, fitted: tuple[str, ...]) -> tuple[dict, dict, di
         raise FormatError(path, f"a damaged estimator: {error}") from error
     if found != kind:
         raise FormatError(path, f"a {found}, not a {kind}")
+    _check_sizes(path, params, arrays)
     return params, values, arrays
+
+
+def _check_sizes(path: str, params: dict, arrays: dict) -> None:
+    """FormatError if the parameters ask for layers far larger than the arrays are."""
+    largest = max([MODEST, *(n for a in arrays.values() for n in a.shape)])
+    limits = {"num_layers": len(arrays), "hidden_size": largest}
+    for name, limit in (limits | {"embedding_dim": largest}).items():
+        value = params.get(name, 1)
+        if not isinstance(value, int) or value > limit:
+            raise FormatError(path, f"a damaged estimator: {name} is {value}")
 
 
 def _plain(value):
