@@ -173,7 +173,8 @@ static int execute(PyObject *module)
         if (usable(i))
             state->variant = i;
     state->forward = PyUnicode_InternFromString("forward");
-    if (!state->forward)
+    state->hx = PyUnicode_InternFromString("hx");
+    if (!state->forward || !state->hx)
         return -1;
     state->shape_error = add_error(
         module, "crnn.ShapeError",
@@ -207,6 +208,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->network_type);
     Py_VISIT(state->tape_type);
     Py_VISIT(state->forward);
+    Py_VISIT(state->hx);
     return 0;
 }
 
@@ -218,6 +220,7 @@ static int clear(PyObject *module)
     Py_CLEAR(state->network_type);
     Py_CLEAR(state->tape_type);
     Py_CLEAR(state->forward);
+    Py_CLEAR(state->hx);
     return 0;
 }
 
