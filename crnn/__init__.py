@@ -17,6 +17,7 @@ from .config import select_isa as _select_isa
 from .files import FormatError
 from .random import manual_seed
 from .rnn import RNN
+from .stream import Stream
 from .team import (
     get_num_threads,
     register_threadpoolctl,
@@ -41,6 +42,7 @@ __all__ = [
     "FormatError",
     "RNNCell",
     "ShapeError",
+    "Stream",
     "__version__",
     "explain",
     "from_onnx",

@@ -43,6 +43,7 @@ typedef struct {
     PyObject *dtype_error;
     PyObject *network_type;
     PyObject *tape_type;
+    PyObject *stream_type;
     PyObject *forward, *hx; /* "forward", "hx" */
     size_t variant;         /* of the kernels that calls use */
 } module_state;
@@ -85,6 +86,9 @@ extern const char network_allocate_doc[], network_load_doc[];
 extern PyType_Spec tape_spec;
 PyObject *network_record(PyObject *self, PyObject *args, PyObject *kwargs);
 extern const char network_record_doc[];
+
+/* stream.c: a network that goes on, step by step. */
+extern PyType_Spec stream_spec;
 
 /* call.c, run.c: from arrays to arrays. */
 PyObject *network_call(PyObject *self, PyObject *const *args, size_t count,

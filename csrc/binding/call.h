@@ -14,6 +14,8 @@ typedef enum {
     PACKED,
     CELL,
     UNBATCHED_CELL,
+    STREAM,
+    UNBATCHED_STREAM,
 } call_layout;
 
 typedef struct {

@@ -189,13 +189,15 @@ static int execute(PyObject *module)
         PyTuple_Pack(3, PyExc_TypeError, PyExc_ValueError, PyExc_RuntimeError));
     state->network_type = PyType_FromModuleAndSpec(module, &network_spec, NULL);
     state->tape_type = PyType_FromModuleAndSpec(module, &tape_spec, NULL);
+    state->stream_type = PyType_FromModuleAndSpec(module, &stream_spec, NULL);
     if (!state->shape_error || !state->dtype_error || !state->network_type ||
-        !state->tape_type)
+        !state->tape_type || !state->stream_type)
         return -1;
     if (PyModule_AddFunctions(module, thread_functions) < 0 ||
         PyModule_AddFunctions(module, schedule_functions) < 0)
         return -1;
-    if (PyModule_AddObjectRef(module, "Tape", state->tape_type) < 0)
+    if (PyModule_AddObjectRef(module, "Tape", state->tape_type) < 0 ||
+        PyModule_AddObjectRef(module, "Stream", state->stream_type) < 0)
         return -1;
     return PyModule_AddObjectRef(module, "Network", state->network_type);
 }
@@ -207,6 +209,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->dtype_error);
     Py_VISIT(state->network_type);
     Py_VISIT(state->tape_type);
+    Py_VISIT(state->stream_type);
     Py_VISIT(state->forward);
     Py_VISIT(state->hx);
     return 0;
@@ -219,6 +222,7 @@ static int clear(PyObject *module)
     Py_CLEAR(state->dtype_error);
     Py_CLEAR(state->network_type);
     Py_CLEAR(state->tape_type);
+    Py_CLEAR(state->stream_type);
     Py_CLEAR(state->forward);
     Py_CLEAR(state->hx);
     return 0;

@@ -8,6 +8,7 @@ const call_axes axes_of[] = {
     [TIME_FIRST] = {"TBI", "SBH", "TBF"}, [BATCH_FIRST] = {"BTI", "SBH", "BTF"},
     [UNBATCHED] = {"TI", "SH", "TF"},     [PACKED] = {"NI", "SBH", "NF"},
     [CELL] = {"BI", "BH", "BF"},          [UNBATCHED_CELL] = {"I", "H", "F"},
+    [STREAM] = {"BI", "SBH", "BF"},       [UNBATCHED_STREAM] = {"I", "SH", "F"},
 };
 
 call_layout call_layout_of(const network_object *self, int x_ndim)
