@@ -66,8 +66,8 @@ extern struct PyModuleDef crnn_module;
 
 module_state *state_of(const network_object *self);
 
-/* errors.c: set the exception that says a status, or that an object was not initialised;
- * always return NULL. */
+/* errors.c: set the exception that says a status, or that an object was not
+ * initialised; always return NULL. */
 PyObject *raise_status(crnn_status status);
 PyObject *raise_uninitialised(const PyObject *self);
 
