@@ -257,10 +257,11 @@ def fit(
     history, lr = [], optimizer.lr
     bar = progress(epochs, verbose)
     for epoch in bar:
-        if decay:
-            optimizer.lr = lr * (1 + math.cos(math.pi * epoch / epochs)) / 2
-        losses = []
-        for batch in batches_of(epoch):
+        losses, part = [], list(batches_of(epoch))
+        for i, batch in enumerate(part):
+            if decay:
+                done = (epoch + i / len(part)) / epochs
+                optimizer.lr = lr * (1 + math.cos(math.pi * done)) / 2
             loss, gradients = gradients_of(batch)
             if max_norm is not None:
                 clip_gradients(gradients, max_norm)
