@@ -69,19 +69,18 @@ def train(model, X, y):
     twin, rng = Twin(model), np.random.default_rng(model.seed)
     rng.permutation(len(examples))
     adam = torch.optim.Adam(twin.parameters(), model.learning_rate)
+    steps = model.epochs * len(batches(lengths, model.batch_size))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
     start = time.perf_counter()
-    for epoch in range(model.epochs):
-        part = batches(lengths, model.batch_size, rng)
-        for i, batch in enumerate(part):
-            done = (epoch + i / len(part)) / model.epochs
-            for group in adam.param_groups:
-                group["lr"] = model.learning_rate * (1 + np.cos(np.pi * done)) / 2
+    for _ in range(model.epochs):
+        for batch in batches(lengths, model.batch_size, rng):
             *inputs, targets = zip(*(examples[i] for i in batch), strict=True)
             loss = loss_of(model, twin(list(zip(*inputs, strict=True))), targets)
             adam.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(twin.parameters(), model.max_norm)
             adam.step()
+            schedule.step()
     return twin.eval(), time.perf_counter() - start
 
 
