@@ -27,6 +27,9 @@ from .team import (
 from .team import read_environment as _read_environment
 
 if _typing.TYPE_CHECKING:
+    from . import attention as attention
+    from . import ctc as ctc
+    from . import distance as distance
     from . import estimators as estimators
     from . import layers as layers
     from . import plot as plot
@@ -70,7 +73,8 @@ _LAZY = {
     "save": "weights",
     "to_onnx": "onnx",
 }
-_MODULES = {"estimators", "layers", "plot", "sequences", "training"}
+_MODULES = {"attention", "ctc", "distance", "estimators", "layers", "plot"}
+_MODULES |= {"sequences", "training"}
 
 
 def __getattr__(name: str):
