@@ -1,4 +1,4 @@
-"""`python -m crnn demo | info`."""
+"""`python -m crnn demo | info | run script.py`."""
 
 import argparse
 
@@ -12,12 +12,19 @@ def main(argv=None):
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("demo", help="run a trained network on real speech")
     commands.add_parser("info", help="print version, CPU, ISAs, threads and NumPy")
-    command = parser.parse_args(argv).command
+    run = commands.add_parser("run", help="run a torch program with crnn's RNNs")
+    run.add_argument("script", help="path of a Python program")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, help="for the program")
+    options = parser.parse_args(argv)
 
-    if command == "demo":
+    if options.command == "demo":
         from crnn import demo  # only the demo pays for it
 
         demo.main()
+    elif options.command == "run":
+        import crnn.torch  # torch is optional
+
+        crnn.torch.run(options.script, options.arguments)
     else:
         crnn.show_config()
 

@@ -1,0 +1,138 @@
+"""From tensors to the core and back: the only place here that knows the core's names.
+
+A network of the core is made of the weights at each call, by copying them, so that a
+call depends on its tensors alone and sees every edit of them.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from . import standin
+
+_DTYPES = {torch.float32: np.dtype("float32"), torch.float64: np.dtype("float64")}
+
+
+class UnfitError(Exception):
+    """The core does not compute this; torch does, or says why not."""
+
+
+class Call(NamedTuple):
+    """What is no tensor in a call of a network, or of a cell."""
+
+    input_size: int
+    hidden_size: int
+    num_layers: int
+    num_directions: int
+    bias: bool
+    mode: str
+    num_steps: int = 1
+    batch_first: bool = False
+    batch_sizes: np.ndarray | None = None
+    dropout: float = 0.0  # 0 where there is none to draw
+    is_cell: bool = False
+
+
+def network(call: Call, dtype: torch.dtype, weights):
+    """The core's network with copies of these weights.
+
+    Raises:
+        UnfitError: they are not what the sizes ask for, or of several dtypes.
+    """
+    net = standin.network_of(_DTYPES[dtype], *call[:6])
+    try:
+        net._load([w.numpy() for w in weights])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UnfitError from error
+    net.batch_first = call.batch_first
+    net._is_cell = call.is_cell
+    return net
+
+
+def draw_masks(call: Call, input) -> list[torch.Tensor]:
+    """Dropout's factors for each boundary of layers, as torch draws them.
+
+    The same draws on the same shapes as torch.nn.RNN's, which leave torch's generator
+    in the same state.
+    """
+    if not call.dropout:
+        return []
+    shape = [*input.shape[:-1], call.hidden_size * call.num_directions]
+    if call.batch_first:
+        shape[:2] = shape[1::-1]  # torch draws time first
+    masks = []
+    for _ in range(call.num_layers - 1):
+        mask = torch.empty(shape, dtype=input.dtype, device=input.device)
+        if call.dropout == 1:
+            mask.zero_()
+        else:
+            mask.bernoulli_(1 - call.dropout).div_(1 - call.dropout)
+        masks.append(mask.transpose(0, 1) if call.batch_first else mask)
+    return masks
+
+
+def _array(tensor):
+    return None if tensor is None else tensor.resolve_neg().numpy()
+
+
+def _arguments(call, input, hx, masks):
+    return {
+        "x": _array(input),
+        "hx": _array(hx),
+        "batch_sizes": call.batch_sizes,
+        "masks": tuple(map(_array, masks)) if masks else None,
+    }
+
+
+def run(net, call: Call, input, hx, masks):
+    """(output, h_n), or a cell's state; grad mode is off, or nothing needs it."""
+    results = net._run(**_arguments(call, input, hx, masks))
+    if call.is_cell:
+        return torch.from_numpy(results)
+    return torch.from_numpy(results[0]), torch.from_numpy(results[1])
+
+
+def record(net, call: Call, input, hx, masks):
+    """What `run` gives, and a Tape."""
+    aliases = [None if t is None else t.detach() for t in (input, hx)]
+    *results, tape = net._record(**_arguments(call, *aliases, masks))
+    results = tuple(map(torch.from_numpy, results))
+    return results[0] if call.is_cell else results, Tape(tape, aliases)
+
+
+class Tape:
+    """What a forward pass left for backward ones; it owns or holds all that it reads.
+
+    The aliases keep the memory of input and hx alive, whatever becomes of the tensors.
+    """
+
+    __slots__ = ("_aliases", "_pullback", "_read")
+
+    def __init__(self, tape, aliases):
+        self._pullback = tape.pullback
+        self._aliases = [alias for alias in aliases if alias is not None]
+        self._read = [alias.data_ptr() for alias in self._aliases]
+
+    def is_intact(self) -> bool:
+        """Whether what it reads is still there: share_memory_() moves it away."""
+        return [alias.data_ptr() for alias in self._aliases] == self._read
+
+    def pullback(self, d_output, d_h_n, want_input, want_hx, want_weights):
+        """Gradients of input, hx and each weight, None for those not wanted."""
+        d_input, d_hx, d_weights = self._pullback(
+            _array(d_output), _array(d_h_n), want_input, want_hx, any(want_weights)
+        )
+        return (
+            _gradient(d_input),
+            _gradient(d_hx),
+            *(
+                _gradient(d_weights[i]) if wanted else None
+                for i, wanted in enumerate(want_weights)
+            ),
+        )
+
+
+def _gradient(array):
+    """A gradient as torch's are: a contiguous tensor."""
+    return None if array is None else torch.from_numpy(array).contiguous()
