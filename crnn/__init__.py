@@ -13,6 +13,13 @@ from .config import __version__, show_config
 from .config import select_isa as _select_isa
 from .random import manual_seed
 from .rnn import RNN
+from .team import (
+    get_num_threads,
+    register_threadpoolctl,
+    set_num_threads,
+    threads,
+)
+from .team import read_environment as _read_environment
 
 __all__ = [
     "RNN",
@@ -20,9 +27,15 @@ __all__ = [
     "RNNCell",
     "ShapeError",
     "__version__",
+    "get_num_threads",
     "isas",
     "manual_seed",
+    "register_threadpoolctl",
+    "set_num_threads",
     "show_config",
+    "threads",
 ]
 
 _select_isa()
+_read_environment()
+register_threadpoolctl()

@@ -47,6 +47,6 @@ def show_config() -> None:
     print(f"crnn     {__version__}")
     print(f"CPU      {cpu_name()}")
     print(f"ISAs     {', '.join(isas)}; using {current}")
-    print("threads  1")
+    print(f"threads  {_core.get_num_threads()}")
     print(f"NumPy    {np.__version__}")
     print(f"Python   {platform.python_version()}")

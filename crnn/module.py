@@ -12,6 +12,7 @@ import numpy as np
 from . import random
 from ._core import DTypeError, Network, ShapeError
 from .operands import DTYPES, as_values, check_device, is_torch, parse_dtype
+from .team import register_threadpoolctl
 
 MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
 
@@ -66,6 +67,7 @@ class Module(Network):
         if max(sizes) > sys.maxsize // 8:
             raise OverflowError(f"sizes {sizes} are too large to address")
         num_directions = 2 if self.bidirectional else 1
+        register_threadpoolctl()  # once it has been imported
         arrays = self._allocate(dtype.itemsize, *sizes, num_directions, bool(self.bias))
         self.__dict__["_dtype"] = dtype
         self.__dict__["_parameters"] = dict(zip(self._names(), arrays, strict=True))

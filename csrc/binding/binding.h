@@ -40,6 +40,7 @@ typedef struct {
     PyObject *shape_error;
     PyObject *dtype_error;
     PyObject *network_type;
+    PyObject *tape_type;
     PyObject *forward; /* "forward" */
     size_t variant;    /* of the kernels that calls use */
 } module_state;
@@ -47,7 +48,8 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     PyObject *training, *dropout, *mode, *batch_first; /* read at every call */
-    PyObject *memory;            /* capsule that owns weights; NULL until allocate() */
+    PyObject *memory; /* capsule that owns weights; NULL until allocate() */
+    size_t memory_bytes;
     const crnn_weights *weights; /* [L*D] */
     crnn_dtype dtype;
     size_t input_size, hidden_size, num_layers, num_directions;
@@ -66,6 +68,19 @@ PyObject *raise_uninitialised(const network_object *self);
 
 /* network.c: parameters and attributes. */
 extern PyType_Spec network_spec;
+
+/* A copy of the parameters as they are now, and the table of weights in it. */
+PyObject *network_snapshot(const network_object *self, const crnn_weights **weights);
+
+/* parameters.c: the block of memory that they live in. */
+PyObject *network_allocate(PyObject *self, PyObject *args);
+PyObject *network_load(PyObject *self, PyObject *arrays);
+extern const char network_allocate_doc[], network_load_doc[];
+
+/* tape.c: calls that can be backpropagated. */
+extern PyType_Spec tape_spec;
+PyObject *network_record(PyObject *self, PyObject *args, PyObject *kwargs);
+extern const char network_record_doc[];
 
 /* call.c, run.c: from arrays to arrays. */
 PyObject *network_call(PyObject *self, PyObject *args, PyObject *kwargs);

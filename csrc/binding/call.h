@@ -30,9 +30,17 @@ typedef struct {
     axis_sizes sizes;
     crnn_network net;
     crnn_batch batch;
-    PyObject *x, *h0; /* borrowed; h0 NULL: zeros */
+    const crnn_gradients *gradients; /* NULL: forward */
+    PyObject *x, *h0;                /* borrowed; h0 NULL: zeros */
+    PyObject *dy, *dhn;              /* borrowed, or NULL */
     PyObject *memory; /* owned: keeps the parameters that net points to */
 } pending_call;
+
+/* What _run() and _record() read besides: lengths and masks, in memory of their own. */
+typedef struct {
+    size_t *rows; /* offsets [T], then lengths [B] */
+    crnn_view *masks;
+} call_extras;
 
 /* How a network reads arrays of this rank, as its attributes stand. */
 call_layout call_layout_of(const network_object *self, int x_ndim);
@@ -46,6 +54,18 @@ void call_prepare(pending_call *c, const network_object *self, size_t variant,
 
 /* Whether the states' last axis is contiguous, as the recurrence reads them. */
 bool call_can_read(const pending_call *c, const crnn_view *states);
+
+/*
+ * Read (x, hx=None, lengths=None, batch_sizes=None, masks=None), all that memory safety
+ * needs checked; false with an exception. c->memory and e are to be let go of in either
+ * case.
+ */
+bool call_parse(pending_call *c, call_extras *e, network_object *self, PyObject *args,
+                PyObject *kwargs);
+void call_free(pending_call *c, call_extras *e);
+
+/* Compute; without the GIL and on the team where that is worth it. */
+crnn_status call_compute(const pending_call *c);
 
 /* Make the outputs, compute them and let go of the parameters; T and B are bound. */
 PyObject *call_finish(pending_call *c);

@@ -107,57 +107,60 @@ static crnn_status compute_with(const pending_call *c, const crnn_team *team,
                                 const crnn_watch *watch)
 {
     _Alignas(64) char stack[STACK_SCRATCH];
-    const crnn_plan plan = crnn_plan_forward(&c->net, &c->batch, team);
+    const crnn_gradients *g = c->gradients;
+    const crnn_plan plan = g ? crnn_plan_backward(&c->net, &c->batch, team)
+                             : crnn_plan_forward(&c->net, &c->batch, team);
     size_t bytes;
-    crnn_status status = crnn_forward_scratch(&c->net, &c->batch, &plan, &bytes);
+    crnn_status status = g ? crnn_backward_scratch(&c->net, &c->batch, g, &plan, &bytes)
+                           : crnn_forward_scratch(&c->net, &c->batch, &plan, &bytes);
     if (status != CRNN_OK)
         return status;
     void *scratch = bytes <= sizeof stack ? stack : crnn_alloc(bytes);
     if (!scratch)
         return CRNN_NO_MEMORY;
     const crnn_fpenv callers = crnn_fpenv_enter();
-    status = crnn_forward(&c->net, &c->batch, &plan, team, watch, scratch);
+    status = g ? crnn_backward(&c->net, &c->batch, g, &plan, team, watch, scratch)
+               : crnn_forward(&c->net, &c->batch, &plan, team, watch, scratch);
     crnn_fpenv_leave(callers);
     if (scratch != stack)
         crnn_free(scratch);
     return status;
 }
 
-/* Compute without the GIL, on a team.  A weak reference to an array makes NumPy refuse
- * to resize it. */
-static crnn_status compute_released(const pending_call *c)
+static crnn_status compute_released(const pending_call *c, size_t wanted)
 {
-    PyObject *weak_x = PyWeakref_NewRef(c->x, NULL);
-    PyObject *weak_h0 = weak_x && c->h0 ? PyWeakref_NewRef(c->h0, NULL) : NULL;
-    crnn_status status = CRNN_NO_MEMORY;
-    if (weak_x && (weak_h0 || !c->h0)) {
-        signal_watch context = {.caller = PyThread_get_thread_ident(),
-                                .looked = crnn_now()};
-        crnn_watch watch = {interrupted, &context};
-        size_t wanted =
-            crnn_forward_work(&c->net, &c->batch) >= TEAM_WORK ? CRNN_MAX_THREADS : 1;
-        team_loan loan;
-        context.thread = PyEval_SaveThread();
-        do { /* again, alone, in the child of a fork, where the others are gone */
-            team_acquire(&loan, wanted, &watch);
-            status = compute_with(c, &loan.team, &watch);
-            wanted = 1;
-        } while (!team_release(&loan));
-        PyEval_RestoreThread(context.thread);
-        if (atomic_load(&context.raised))
-            status = CRNN_CANCELLED;
-    }
-    Py_XDECREF(weak_x);
-    Py_XDECREF(weak_h0);
-    return status;
+    signal_watch context = {.caller = PyThread_get_thread_ident(),
+                            .looked = crnn_now()};
+    crnn_watch watch = {interrupted, &context};
+    crnn_status status;
+    team_loan loan;
+    context.thread = PyEval_SaveThread();
+    do { /* again, alone, in the child of a fork, where the others are gone */
+        team_acquire(&loan, wanted, &watch);
+        status = compute_with(c, &loan.team, &watch);
+        wanted = 1;
+    } while (!team_release(&loan));
+    PyEval_RestoreThread(context.thread);
+    return atomic_load(&context.raised) ? CRNN_CANCELLED : status;
 }
 
-static crnn_status compute(const pending_call *c)
+crnn_status call_compute(const pending_call *c)
 {
-    const crnn_team alone = {.size = 1};
-    if (crnn_forward_work(&c->net, &c->batch) >= RELEASE_WORK)
-        return compute_released(c);
-    return compute_with(c, &alone, NULL);
+    const size_t work = crnn_forward_work(&c->net, &c->batch);
+    if (work < RELEASE_WORK)
+        return compute_with(c, &(crnn_team){.size = 1}, NULL);
+    /* A weak reference to an array makes NumPy refuse to resize it. */
+    PyObject *const arrays[] = {c->x, c->h0, c->dy, c->dhn};
+    PyObject *weak[4] = {NULL};
+    bool held = true;
+    for (size_t i = 0; i < 4 && held; i++)
+        held = !arrays[i] || (weak[i] = PyWeakref_NewRef(arrays[i], NULL));
+    const crnn_status status =
+        held ? compute_released(c, work < TEAM_WORK ? 1 : CRNN_MAX_THREADS)
+             : CRNN_NO_MEMORY;
+    for (size_t i = 0; i < 4; i++)
+        Py_XDECREF(weak[i]);
+    return status;
 }
 
 PyObject *call_finish(pending_call *c)
@@ -172,7 +175,7 @@ PyObject *call_finish(pending_call *c)
         hn = array_new(c->type_num, axes_of[c->layout].states, &c->sizes, false,
                        &c->batch.hn);
     if (y && (hn || c->self->is_cell)) {
-        const crnn_status status = compute(c);
+        const crnn_status status = call_compute(c);
         if (status != CRNN_OK)
             raise_status(status);
         else

@@ -204,9 +204,13 @@ static int execute(PyObject *module)
         "A TypeError, and also a ValueError and RuntimeError, as torch raises.",
         PyTuple_Pack(3, PyExc_TypeError, PyExc_ValueError, PyExc_RuntimeError));
     state->network_type = PyType_FromModuleAndSpec(module, &network_spec, NULL);
-    if (!state->shape_error || !state->dtype_error || !state->network_type)
+    state->tape_type = PyType_FromModuleAndSpec(module, &tape_spec, NULL);
+    if (!state->shape_error || !state->dtype_error || !state->network_type ||
+        !state->tape_type)
         return -1;
     if (PyModule_AddFunctions(module, thread_functions) < 0)
+        return -1;
+    if (PyModule_AddObjectRef(module, "Tape", state->tape_type) < 0)
         return -1;
     return PyModule_AddObjectRef(module, "Network", state->network_type);
 }
@@ -217,6 +221,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->shape_error);
     Py_VISIT(state->dtype_error);
     Py_VISIT(state->network_type);
+    Py_VISIT(state->tape_type);
     Py_VISIT(state->forward);
     return 0;
 }
@@ -227,6 +232,7 @@ static int clear(PyObject *module)
     Py_CLEAR(state->shape_error);
     Py_CLEAR(state->dtype_error);
     Py_CLEAR(state->network_type);
+    Py_CLEAR(state->tape_type);
     Py_CLEAR(state->forward);
     return 0;
 }

@@ -1,122 +1,7 @@
 /*
  * network.c - the type crnn._core.Network: a prepared network that owns its parameters.
- *
- * The parameters live in one block of C memory.  Python sees them as arrays whose base
- * is a capsule that owns the block, so they can be edited but not resized away, and a
- * call keeps the capsule while it computes; what users do to the shape or the life of
- * those array objects cannot reach the kernels, which read the block.
  */
 #include "binding.h"
-
-/* The block: a table of weights, then each parameter at a multiple of this. */
-#define ALIGNMENT ((size_t)64)
-
-static size_t aligned(size_t bytes)
-{
-    return crnn_mul(crnn_add(bytes, ALIGNMENT - 1) / ALIGNMENT, ALIGNMENT);
-}
-
-static void free_block(PyObject *capsule)
-{
-    crnn_free(PyCapsule_GetPointer(capsule, NULL));
-}
-
-static PyObject *new_block(size_t bytes)
-{
-    if (bytes == CRNN_TOO_BIG)
-        return PyErr_NoMemory();
-    void *block = crnn_alloc(bytes);
-    if (!block)
-        return PyErr_NoMemory();
-    PyObject *capsule = PyCapsule_New(block, NULL, free_block);
-    if (!capsule)
-        crnn_free(block);
-    return capsule;
-}
-
-/* A parameter: a matrix (outputs, inputs), in memory [inputs][outputs], or a bias
- * (outputs,). */
-static PyObject *parameter_array(PyObject *capsule, char *data, int type_num, int ndim,
-                                 size_t outputs, size_t inputs)
-{
-    npy_intp dims[2] = {(npy_intp)outputs, (npy_intp)inputs};
-    PyObject *array = PyArray_New(&PyArray_Type, ndim, dims, type_num, NULL, data, 0,
-                                  NPY_ARRAY_FARRAY, NULL);
-    if (array && PyArray_SetBaseObject((PyArrayObject *)array, Py_NewRef(capsule)) < 0)
-        Py_CLEAR(array);
-    return array;
-}
-
-PyDoc_STRVAR(allocate_doc, "_allocate(element, input_size, hidden_size, num_layers, "
-                           "num_directions, bias)\n--\n\n"
-                           "Make new parameters, uninitialised, and return them as a "
-                           "list in torch's order.\n\n"
-                           "element is 4 for float32, 8 for float64.  MemoryError "
-                           "leaves the object as it was.");
-
-static PyObject *allocate(PyObject *op, PyObject *args)
-{
-    network_object *self = (network_object *)op;
-    Py_ssize_t element, input_size, hidden_size, num_layers, num_directions;
-    int bias;
-    if (!PyArg_ParseTuple(args, "nnnnnp:_allocate", &element, &input_size, &hidden_size,
-                          &num_layers, &num_directions, &bias))
-        return NULL;
-    if ((element != 4 && element != 8) || input_size < 0 || hidden_size < 0 ||
-        num_layers < 1 || num_directions < 1 || num_directions > 2) {
-        PyErr_SetString(PyExc_ValueError,
-                        "sizes must not be negative, num_directions 1 or 2");
-        return NULL;
-    }
-    const size_t I = (size_t)input_size, H = (size_t)hidden_size,
-                 L = (size_t)num_layers, D = (size_t)num_directions;
-    const size_t column = crnn_mul((size_t)element, H), DH = crnn_mul(D, H);
-    const size_t table = aligned(crnn_mul(crnn_mul(L, D), sizeof(crnn_weights)));
-    const size_t layer0 =
-        crnn_add(aligned(crnn_mul(column, I)), aligned(crnn_mul(column, H)));
-    const size_t layer =
-        crnn_add(aligned(crnn_mul(column, DH)), aligned(crnn_mul(column, H)));
-    const size_t biases =
-        crnn_mul(crnn_mul(L, D), crnn_mul(2, bias ? aligned(column) : 0));
-    const size_t matrices = crnn_mul(D, crnn_add(layer0, crnn_mul(L - 1, layer)));
-
-    PyObject *capsule = new_block(crnn_add(table, crnn_add(matrices, biases)));
-    PyObject *arrays = capsule ? PyList_New(0) : NULL;
-    if (!arrays) {
-        Py_XDECREF(capsule);
-        return NULL;
-    }
-    char *block = PyCapsule_GetPointer(capsule, NULL), *next = block + table;
-    crnn_weights *weights = (crnn_weights *)block;
-    const int type_num = element == 4 ? NPY_FLOAT : NPY_DOUBLE;
-    for (size_t i = 0; i < L * D; i++) {
-        const size_t inputs[4] = {i < D ? I : DH, H, 1, 1};
-        const void **fields[4] = {&weights[i].w_ih, &weights[i].w_hh, &weights[i].b_ih,
-                                  &weights[i].b_hh};
-        weights[i] = (crnn_weights){0};
-        for (int j = 0; j < (bias ? 4 : 2); j++) {
-            PyObject *array =
-                parameter_array(capsule, next, type_num, j < 2 ? 2 : 1, H, inputs[j]);
-            const int failed = !array || PyList_Append(arrays, array) < 0;
-            Py_XDECREF(array);
-            if (failed) {
-                Py_DECREF(arrays);
-                Py_DECREF(capsule);
-                return NULL;
-            }
-            *fields[j] = next;
-            next += aligned(column * inputs[j]);
-        }
-    }
-    self->weights = weights;
-    self->dtype = element == 4 ? CRNN_F32 : CRNN_F64;
-    self->input_size = I;
-    self->hidden_size = H;
-    self->num_layers = L;
-    self->num_directions = D;
-    Py_XSETREF(self->memory, capsule);
-    return arrays;
-}
 
 static PyMemberDef members[] = {
     {"training", T_OBJECT_EX, offsetof(network_object, training), 0,
@@ -143,7 +28,10 @@ PyDoc_STRVAR(run_doc,
              "layer's output.  Checks all that memory safety needs and nothing else.");
 
 static PyMethodDef methods[] = {
-    {"_allocate", allocate, METH_VARARGS, allocate_doc},
+    {"_allocate", network_allocate, METH_VARARGS, network_allocate_doc},
+    {"_load", network_load, METH_O, network_load_doc},
+    {"_record", (PyCFunction)(void (*)(void))network_record,
+     METH_VARARGS | METH_KEYWORDS, network_record_doc},
     {"_run", (PyCFunction)(void (*)(void))network_run, METH_VARARGS | METH_KEYWORDS,
      run_doc},
     {0},

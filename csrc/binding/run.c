@@ -4,19 +4,13 @@
  */
 #include "call.h"
 
-/* What the core reads besides the arrays of the direct call. */
-typedef struct {
-    size_t *rows; /* offsets [T], then lengths [B] */
-    crnn_view *masks;
-} extras;
-
 static PyObject *value_error(const char *message)
 {
     PyErr_SetString(PyExc_ValueError, message);
     return NULL;
 }
 
-static bool allocate_rows(extras *e, size_t count)
+static bool allocate_rows(call_extras *e, size_t count)
 {
     e->rows = crnn_alloc(crnn_mul(count, sizeof *e->rows));
     if (!e->rows)
@@ -29,7 +23,7 @@ static int64_t int64_at(const crnn_view *view, int axis, size_t i)
     return *(const int64_t *)(view->data + (ptrdiff_t)i * view->stride[axis]);
 }
 
-static bool read_lengths(pending_call *c, PyObject *lengths, extras *e)
+static bool read_lengths(pending_call *c, PyObject *lengths, call_extras *e)
 {
     crnn_view view;
     const size_t T = SIZE(&c->sizes, 'T'), B = SIZE(&c->sizes, 'B');
@@ -47,7 +41,7 @@ static bool read_lengths(pending_call *c, PyObject *lengths, extras *e)
 }
 
 /* batch_sizes[t] rows are longer than t; x holds them step after step. */
-static bool read_batch_sizes(pending_call *c, PyObject *batch_sizes, extras *e)
+static bool read_batch_sizes(pending_call *c, PyObject *batch_sizes, call_extras *e)
 {
     crnn_view view;
     if (!array_require(batch_sizes, "batch_sizes", NPY_INT64, "T", &c->sizes, &view))
@@ -81,7 +75,7 @@ static bool read_batch_sizes(pending_call *c, PyObject *batch_sizes, extras *e)
     return true;
 }
 
-static bool read_masks(pending_call *c, PyObject *masks, extras *e)
+static bool read_masks(pending_call *c, PyObject *masks, call_extras *e)
 {
     const size_t boundaries = c->net.num_layers - 1;
     if (!PyTuple_CheckExact(masks) || (size_t)PyTuple_GET_SIZE(masks) != boundaries)
@@ -102,7 +96,7 @@ static bool read_masks(pending_call *c, PyObject *masks, extras *e)
 }
 
 static bool bind_arguments(pending_call *c, PyObject *hx, PyObject *lengths,
-                           PyObject *batch_sizes, PyObject *masks, extras *e)
+                           PyObject *batch_sizes, PyObject *masks, call_extras *e)
 {
     const call_axes *axes = &axes_of[c->layout];
     if (!array_require(c->x, "x", c->type_num, axes->x, &c->sizes, &c->batch.x))
@@ -126,33 +120,48 @@ static bool bind_arguments(pending_call *c, PyObject *hx, PyObject *lengths,
     return masks == Py_None || read_masks(c, masks, e);
 }
 
-PyObject *network_run(PyObject *op, PyObject *args, PyObject *kwargs)
+bool call_parse(pending_call *c, call_extras *e, network_object *self, PyObject *args,
+                PyObject *kwargs)
 {
     static char *names[] = {"x", "hx", "lengths", "batch_sizes", "masks", NULL};
-    network_object *self = (network_object *)op;
     const module_state *state = state_of(self);
     PyObject *x, *hx = Py_None, *lengths = Py_None, *batch_sizes = Py_None,
                  *masks = Py_None;
+    c->memory = NULL;
     if (!state ||
-        !PyArg_ParseTupleAndKeywords(args, kwargs, "O!|OOOO:_run", names, &PyArray_Type,
-                                     &x, &hx, &lengths, &batch_sizes, &masks))
-        return NULL;
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "O!|OOOO", names, &PyArray_Type, &x,
+                                     &hx, &lengths, &batch_sizes, &masks))
+        return false;
     if (!self->memory)
         return raise_uninitialised(self);
-    pending_call c;
-    Py_BEGIN_CRITICAL_SECTION(op);
-    call_prepare(&c, self, state->variant,
+    Py_BEGIN_CRITICAL_SECTION((PyObject *)self);
+    call_prepare(c, self, state->variant,
                  batch_sizes != Py_None
                      ? PACKED
                      : call_layout_of(self, PyArray_NDIM((PyArrayObject *)x)));
     Py_END_CRITICAL_SECTION();
-    c.x = x;
-    extras e = {0};
+    c->x = x;
+    if (!bind_arguments(c, hx, lengths, batch_sizes, masks, e))
+        return false;
+    c->batch.num_steps = SIZE(&c->sizes, 'T');
+    c->batch.num_rows = SIZE(&c->sizes, 'B');
+    return true;
+}
+
+void call_free(pending_call *c, call_extras *e)
+{
+    Py_CLEAR(c->memory);
+    crnn_free(e->rows);
+    crnn_free(e->masks);
+}
+
+PyObject *network_run(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    pending_call c;
+    call_extras e = {0};
     PyObject *result = NULL;
-    if (bind_arguments(&c, hx, lengths, batch_sizes, masks, &e))
+    if (call_parse(&c, &e, (network_object *)op, args, kwargs))
         result = call_finish(&c);
-    Py_CLEAR(c.memory);
-    crnn_free(e.rows);
-    crnn_free(e.masks);
+    call_free(&c, &e);
     return result;
 }

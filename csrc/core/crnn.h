@@ -32,6 +32,10 @@ typedef struct crnn_kernels crnn_kernels;
 const crnn_kernels *crnn_variant(size_t i, crnn_dtype dtype);
 const char *crnn_isa(const crnn_kernels *kernels);
 
+/* to[cols][rows] = from[rows][cols]' */
+void crnn_transpose(const crnn_kernels *kernels, const void *from, size_t rows,
+                    size_t cols, void *to);
+
 /* y[n] = tanh(x[n]); max error in ulp and special values: tanh_tmpl.h. */
 void crnn_tanh(const crnn_kernels *kernels, const void *x, void *y, size_t n);
 
@@ -88,6 +92,8 @@ typedef struct {
     crnn_view y;           /* [T][B][D*H] out, last axis contiguous */
     crnn_view hn; /* [L*D][B][H] out, last axis contiguous; NULL data: not wanted, T = 1
                      and L*D = 1 */
+    char *states; /* [L][num_state_rows][D*H] out, kept for crnn_backward(), or NULL */
+    size_t num_state_rows;  /* T*B, in a packed batch the rows of x */
     const crnn_view *masks; /* [L-1] of [T][B][D*H], last axis contiguous: factors on
                                what layer l hands to l+1 */
 } crnn_batch;
@@ -156,6 +162,46 @@ crnn_status crnn_forward_scratch(const crnn_network *net, const crnn_batch *batc
 crnn_status crnn_forward(const crnn_network *net, const crnn_batch *batch,
                          const crnn_plan *plan, const crnn_team *team,
                          const crnn_watch *watch, void *scratch);
+
+/* Gradients of the parameters of one layer and direction: of w_ih and w_hh with their
+ * layout, and of either bias. */
+typedef struct {
+    void *w_ih; /* [I][H], above layer 0 [D*H][H] */
+    void *w_hh; /* [H][H] */
+    void *b;    /* [H], or NULL */
+} crnn_weight_gradients;
+
+/* Gradients of a loss, in to out.  Views as in crnn_batch, the last axes contiguous. */
+typedef struct {
+    crnn_view dy;  /* [T][B][D*H], or NULL data: zeros */
+    crnn_view dhn; /* [L*D][B][H], or NULL data: zeros */
+    crnn_view dx;  /* [T][B][I] out, padded steps not written; or NULL data */
+    crnn_view dh0; /* [L*D][B][H] out, or NULL data */
+    const crnn_weight_gradients *dw; /* [L*D] out, or NULL */
+} crnn_gradients;
+
+crnn_plan crnn_plan_backward(const crnn_network *net, const crnn_batch *batch,
+                             const crnn_team *team);
+crnn_status crnn_backward_scratch(const crnn_network *net, const crnn_batch *batch,
+                                  const crnn_gradients *gradients,
+                                  const crnn_plan *plan, size_t *bytes);
+
+/*
+ * Backpropagate through the whole network, for a batch whose states crnn_forward() has
+ * kept; its y and hn are not used:
+ *
+ *     dz[t] = (dy[t] + w_hh' dz[t+1]) * act'(h[t])
+ *     dx[t] = w_ih' dz[t],  dh0 = w_hh' dz[0]
+ *     dw_ih = sum dz[t] x[t]',  dw_hh = sum dz[t] h[t-1]',  db = sum dz[t]
+ *
+ * One order of accumulation: fma over the hidden units in ascending order, of the
+ * forward direction first; over time in ascending order, and within a step over the
+ * rows from the longest to the shortest, equal ones as they come.  Source: Werbos 1990.
+ */
+crnn_status crnn_backward(const crnn_network *net, const crnn_batch *batch,
+                          const crnn_gradients *gradients, const crnn_plan *plan,
+                          const crnn_team *team, const crnn_watch *watch,
+                          void *scratch);
 
 /* Multiply-adds of one call, saturated: what callers weigh the cost of locks against.
  */

@@ -22,6 +22,34 @@ static inline size_t crnn_num_lanes(const crnn_plan *plan)
     return crnn_max(plan->parts, plan->threads);
 }
 
+/* Places in scratch memory; without a base it only counts. */
+typedef struct {
+    char *base;
+    size_t used;
+} crnn_scratch;
+
+/* The next count elements of so many bytes, aligned to 64, or NULL without a base. */
+void *crnn_take(crnn_scratch *m, size_t count, size_t size);
+
+/* Lay out what the division of a call needs, the matrices apart. */
+void crnn_take_division(crnn_division *d, crnn_scratch *m);
+
+/* Before anything else: sort the rows, clear the zeros. */
+void crnn_begin(crnn_division *d, const crnn_team *team, const crnn_watch *watch);
+
+/* Let n lanes work, on whichever threads come for them, or all at once, so that they
+ * can meet; false when one was cancelled. */
+bool crnn_run_lanes(crnn_division *d, size_t n, bool meeting,
+                    void (*task)(void *division, size_t lane));
+
+/* Give every lane its share of the hidden units. */
+void crnn_share_columns(crnn_division *d, size_t threads);
+
+static inline bool crnn_is_cancelled(const crnn_call *call)
+{
+    return call->watch && call->watch->cancelled(call->watch->context);
+}
+
 /* Lay out everything in the scratch memory behind base, or only count if it is NULL;
  * *used becomes the bytes. */
 crnn_division *crnn_lay_out(const crnn_network *net, const crnn_batch *batch,

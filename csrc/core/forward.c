@@ -1,32 +1,7 @@
 /*
  * forward.c - crnn_forward(): the schedules of a team; nothing arithmetic.
  */
-#include <string.h>
-
 #include "division.h"
-
-/* Let n lanes work, on whichever threads come for them, or all at once, so that they
- * can meet; false when one was cancelled. */
-static bool run_lanes(crnn_division *d, size_t n, bool meeting,
-                      void (*task)(void *division, size_t lane))
-{
-    if (d->call.plan->threads == 1)
-        for (size_t i = 0; i < n; i++)
-            task(d, i);
-    else if (meeting)
-        d->team->run(d->team->context, n, task, d);
-    else
-        d->team->share(d->team->context, n, task, d);
-    for (size_t i = 0; i < n; i++)
-        if (!d->ended[i])
-            return false;
-    return true;
-}
-
-static bool is_cancelled(const crnn_call *call)
-{
-    return call->watch && call->watch->cancelled(call->watch->context);
-}
 
 /* A part of the batch: all its stages, one after the other. */
 static void run_part(void *division, size_t i)
@@ -34,12 +9,12 @@ static void run_part(void *division, size_t i)
     crnn_division *d = division;
     const crnn_call *call = &d->call;
     const size_t stages = call->net->num_layers * crnn_num_spans(call);
-    d->ended[i] = !is_cancelled(call);
+    d->ended[i] = !crnn_is_cancelled(call);
     for (size_t n = 0; n < stages && d->ended[i]; n++) {
         const crnn_stage stage = crnn_stage_at(call, n);
         for (size_t dir = 0; dir < call->net->num_directions && d->ended[i]; dir++)
             d->ended[i] = crnn_run_span(&d->lanes[i], &stage, dir);
-        crnn_apply_mask(d->lanes[i].run, &stage);
+        crnn_hand_up(d->lanes[i].run, &stage);
     }
 }
 
@@ -59,9 +34,9 @@ static bool divide_directions(crnn_division *d)
 {
     for (size_t layer = 0; layer < d->call.net->num_layers; layer++) {
         d->stage = (crnn_stage){.layer = layer, .last = d->call.num_steps};
-        if (!run_lanes(d, 2, false, run_direction))
+        if (!crnn_run_lanes(d, 2, false, run_direction))
             return false;
-        crnn_apply_mask(d->runs, &d->stage);
+        crnn_hand_up(d->runs, &d->stage);
     }
     return true;
 }
@@ -75,7 +50,7 @@ static void run_layer(void *division, size_t i)
     const size_t span = d->stage.first - layer;
     const crnn_stage stage = crnn_stage_at(&d->call, span * L + layer);
     d->ended[i] = crnn_run_span(&d->lanes[i], &stage, 0);
-    crnn_apply_mask(d->runs, &stage);
+    crnn_hand_up(d->runs, &stage);
 }
 
 static bool divide_layers(crnn_division *d)
@@ -85,7 +60,7 @@ static bool divide_layers(crnn_division *d)
         const size_t lowest = latest < spans ? 0 : latest - spans + 1;
         const size_t n = crnn_min(latest, L - 1) + 1 - lowest;
         d->stage = (crnn_stage){.layer = lowest, .first = latest};
-        if (!run_lanes(d, n, false, run_layer))
+        if (!crnn_run_lanes(d, n, false, run_layer))
             return false;
     }
     return true;
@@ -100,35 +75,20 @@ static void run_columns(void *division, size_t i)
         d->ended[i] = crnn_run_span(&d->lanes[i], &d->stage, dir);
 }
 
-static void share_columns(crnn_division *d, crnn_plan *plan)
-{
-    /* Whole cache lines of h to each. */
-    const size_t H = d->call.net->hidden_size, n = plan->threads;
-    const size_t each = ((H + n - 1) / n + 63) / 64 * 64;
-    for (size_t i = 0; i < n; i++) {
-        crnn_lane *lane = &d->lanes[i];
-        lane->first_col = crnn_min(i * each, H);
-        lane->last_col = crnn_min(lane->first_col + each, H);
-        lane->barrier = n > 1 ? d->team->barrier : NULL;
-        lane->context = d->team->context;
-    }
-}
-
 static bool divide_columns(crnn_division *d)
 {
     const crnn_call *call = &d->call;
     const size_t stages = call->net->num_layers * crnn_num_spans(call);
-    crnn_plan plan = *call->plan;
-    d->call.plan = &plan;
-    share_columns(d, &plan);
+    size_t threads = call->plan->threads;
+    crnn_share_columns(d, threads);
     for (size_t n = 0; n < stages; n++) {
         d->stage = crnn_stage_at(call, n);
-        if (!run_lanes(d, plan.threads, true, run_columns) || is_cancelled(call))
+        if (!crnn_run_lanes(d, threads, true, run_columns) || crnn_is_cancelled(call))
             return false;
-        crnn_apply_mask(d->runs, &d->stage);
-        if (plan.threads > 1 && d->lanes[0].stalled) { /* go on alone */
-            plan.threads = 1;
-            share_columns(d, &plan);
+        crnn_hand_up(d->runs, &d->stage);
+        if (threads > 1 && d->lanes[0].stalled) { /* go on alone */
+            threads = 1;
+            crnn_share_columns(d, threads);
         }
     }
     return true;
@@ -144,18 +104,6 @@ static void pack_matrices(crnn_call *call)
         net->kernels->pack(w->w_ih, m->ih.k, H, panel, m->panels_ih);
         net->kernels->pack(w->w_hh, m->hh.k, H, panel, m->panels_hh);
     }
-}
-
-static void find_order(crnn_call *call)
-{
-    const crnn_batch *batch = call->batch;
-    const size_t B = batch->num_rows;
-    call->num_steps = batch->num_steps;
-    if (!batch->lengths)
-        return;
-    if (!batch->offsets)
-        call->order = crnn_sort_rows(batch->lengths, B, call->places, call->places + B);
-    call->num_steps = batch->lengths[call->order ? call->order[0] : 0];
 }
 
 crnn_status crnn_forward_scratch(const crnn_network *net, const crnn_batch *batch,
@@ -174,11 +122,7 @@ crnn_status crnn_forward(const crnn_network *net, const crnn_batch *batch,
     size_t used;
     crnn_division *d = crnn_lay_out(net, batch, plan, scratch, &used);
     crnn_call *call = &d->call;
-    d->team = team;
-    call->watch = watch;
-    if (call->zeros)
-        memset(call->zeros, 0, call->state_bytes);
-    find_order(call);
+    crnn_begin(d, team, watch);
     if (plan->packed)
         pack_matrices(call);
 
@@ -186,6 +130,6 @@ crnn_status crnn_forward(const crnn_network *net, const crnn_batch *batch,
                        : plan->schedule == CRNN_LAYERS   ? divide_layers(d)
                        : plan->schedule == CRNN_COLUMNS
                            ? divide_columns(d)
-                           : run_lanes(d, plan->parts, false, run_part);
+                           : crnn_run_lanes(d, plan->parts, false, run_part);
     return ended ? CRNN_OK : CRNN_CANCELLED;
 }

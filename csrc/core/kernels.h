@@ -50,6 +50,12 @@ struct crnn_kernels {
     size_t (*panel)(size_t rows); /* columns of the tile that most of the rows use */
     /* Copy a matrix [k][cols] into panels. */
     void (*pack)(const void *w, size_t k, size_t cols, size_t panel, void *panels);
+    /* The same of its transpose: panels of [cols][k]'. */
+    void (*pack_transposed)(const void *w, size_t k, size_t cols, size_t panel,
+                            void *panels);
+    void (*add)(void *y, const void *x, size_t n); /* y[n] += x[n] */
+    /* y[n] *= act'(a) for h = act(a) */
+    void (*derive)(void *y, const void *h, size_t n, crnn_activation activation);
     void (*scale)(void *y, const void *factor, size_t n); /* y[n] *= factor[n] */
     void (*tanh)(const void *x, void *y, size_t n);
 };

@@ -149,6 +149,20 @@ static void pack(const void *w, size_t k, size_t cols, size_t panel, void *panel
     }
 }
 
+static void pack_transposed(const void *w, size_t k, size_t cols, size_t panel,
+                            void *panels)
+{
+    enum { BLOCK = 16 }; /* a square of it stays in the first cache */
+    real *out = panels;
+    for (size_t col = 0; col < cols; col += panel, out += k * panel)
+        for (size_t i = 0; i < k; i += BLOCK)
+            for (size_t c = 0; c < crnn_min(panel, cols - col); c++) {
+                const real *from = (const real *)w + (col + c) * k;
+                for (size_t j = i; j < crnn_min(i + BLOCK, k); j++)
+                    out[j * panel + c] = from[j];
+            }
+}
+
 /* Columns outside, rows inside: a panel of w stays in cache for all rows. */
 static void affine(const crnn_affine *a)
 {
@@ -171,15 +185,25 @@ static void affine(const crnn_affine *a)
     }
 }
 
-static void scale(void *y, const void *factor, size_t n)
-{
-    for (size_t i = 0; i < n; i += VF_N) {
-        const size_t left = crnn_min(n - i, VF_N);
-        real *p = (real *)y + i;
-        vf_storen(p,
-                  vf_mul(vf_loadn(p, left), vf_loadn((const real *)factor + i, left)),
-                  left);
+/* y[i] = f(y[i], x[i]) for all i; a is y and b is x in the expression. */
+#define DEFINE_MAP(name, expression)                                                   \
+    static void name(void *y, const void *x, size_t n)                                 \
+    {                                                                                  \
+        for (size_t i = 0; i < n; i += VF_N) {                                         \
+            const size_t left = crnn_min(n - i, VF_N);                                 \
+            const vf a = vf_loadn((const real *)y + i, left),                          \
+                     b = vf_loadn((const real *)x + i, left);                          \
+            vf_storen((real *)y + i, expression, left);                                \
+        }                                                                              \
     }
+DEFINE_MAP(scale, vf_mul(a, b))
+DEFINE_MAP(add, vf_add(a, b))
+DEFINE_MAP(derive_tanh, cell_backward(a, b, CRNN_TANH))
+DEFINE_MAP(derive_relu, cell_backward(a, b, CRNN_RELU))
+
+static void derive(void *y, const void *h, size_t n, crnn_activation activation)
+{
+    (activation == CRNN_TANH ? derive_tanh : derive_relu)(y, h, n);
 }
 
 static void map_tanh(const void *x, void *y, size_t n)
@@ -203,6 +227,9 @@ const crnn_kernels TABLE_NAME(CRNN_ISA, CRNN_REAL_BITS) = {
     .affine = affine,
     .panel = panel,
     .pack = pack,
+    .pack_transposed = pack_transposed,
+    .add = add,
+    .derive = derive,
     .scale = scale,
     .tanh = map_tanh,
 };

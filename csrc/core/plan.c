@@ -145,8 +145,8 @@ static double share_filled(const crnn_batch *batch)
     return batch->lengths && all > 0 ? (double)sum / all : 1;
 }
 
-crnn_plan crnn_plan_forward(const crnn_network *net, const crnn_batch *batch,
-                            const crnn_team *team)
+static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
+                           const crnn_team *team, bool backward)
 {
     const size_t T = batch->num_steps, B = batch->num_rows;
     const size_t uses = crnn_mul(T, B);
@@ -164,6 +164,8 @@ crnn_plan crnn_plan_forward(const crnn_network *net, const crnn_batch *batch,
     if (alone < LEAST_CYCLES + (team->awake ? 0 : WAKE_CYCLES))
         return plan;
     for (crnn_schedule s = CRNN_ROWS; s <= CRNN_COLUMNS; s++) {
+        if (backward && s == CRNN_LAYERS)
+            continue;
         const size_t threads = threads_for(net, B, team, s);
         const double cycles = schedule_cycles(&w, s, B, threads, spans);
         if (threads > 1 && cycles < plan.cycles && cycles < LEAST_GAIN * alone) {
@@ -178,6 +180,18 @@ crnn_plan crnn_plan_forward(const crnn_network *net, const crnn_batch *batch,
         plan.span_steps = span_steps(net, plan.part_rows, T);
     }
     return plan;
+}
+
+crnn_plan crnn_plan_forward(const crnn_network *net, const crnn_batch *batch,
+                            const crnn_team *team)
+{
+    return plan_call(net, batch, team, false);
+}
+
+crnn_plan crnn_plan_backward(const crnn_network *net, const crnn_batch *batch,
+                             const crnn_team *team)
+{
+    return plan_call(net, batch, team, true);
 }
 
 size_t crnn_forward_work(const crnn_network *net, const crnn_batch *batch)

@@ -62,6 +62,14 @@ typedef struct {
     crnn_sequence out;  /* [T][B][D*H] */
 } crnn_span;
 
+/* Features that a layer reads; index is layer * D + direction. */
+static inline size_t crnn_inputs_of(const crnn_network *net, size_t index)
+{
+    return index < net->num_directions
+               ? net->input_size
+               : crnn_mul(net->num_directions, net->hidden_size);
+}
+
 /* The batch's number of the i-th row. */
 static inline size_t crnn_row_of(const crnn_run *r, size_t i)
 {
@@ -84,6 +92,17 @@ static inline char *crnn_row(const crnn_run *r, const crnn_sequence *s, size_t t
     const size_t row = s->own ? i : crnn_row_of(r, i);
     return s->view.data + (ptrdiff_t)step * s->view.stride[0] +
            (ptrdiff_t)row * s->view.stride[1];
+}
+
+/* The states that a layer keeps for crnn_backward(). */
+static inline crnn_view crnn_states_of(const crnn_call *c, size_t layer)
+{
+    const crnn_batch *batch = c->batch;
+    const size_t row = c->state_bytes * c->net->num_directions;
+    const size_t step = batch->offsets ? row : batch->num_rows * row;
+    return (crnn_view){
+        batch->states + layer * batch->num_state_rows * row,
+        {(ptrdiff_t)step, (ptrdiff_t)row, (ptrdiff_t)c->net->kernels->element}};
 }
 
 /* Whether what lies between two layers is kept for the whole sequence. */
@@ -122,7 +141,11 @@ static inline crnn_stage crnn_stage_at(const crnn_call *c, size_t i)
 /* Run a layer in one direction over the steps of a stage; false when cancelled. */
 bool crnn_run_span(crnn_lane *lane, const crnn_stage *stage, size_t direction);
 
-/* Multiply what a stage hands upwards by its mask, once all of it is there. */
-void crnn_apply_mask(const crnn_run *r, const crnn_stage *stage);
+/* Once all of a layer's output is there, or a span of it where that is enough: mask
+ * what the layer above reads; copy to y what the top layer kept. */
+void crnn_hand_up(const crnn_run *r, const crnn_stage *stage);
+
+/* Run a product; false when cancelled. */
+bool crnn_product(crnn_lane *lane, const crnn_affine *a);
 
 #endif

@@ -5,25 +5,12 @@
 
 #define ALIGNMENT ((size_t)64)
 
-/* Places in scratch memory; without a base it only counts. */
-typedef struct {
-    char *base;
-    size_t used;
-} scratch_memory;
-
-static void *take(scratch_memory *m, size_t count, size_t size)
+void *crnn_take(crnn_scratch *m, size_t count, size_t size)
 {
     const size_t at = m->used;
     const size_t blocks = crnn_add(crnn_mul(count, size), ALIGNMENT - 1) / ALIGNMENT;
     m->used = crnn_add(at, crnn_mul(blocks, ALIGNMENT));
     return m->base ? m->base + at : NULL;
-}
-
-static size_t inputs_of(const crnn_network *net, size_t index)
-{
-    return index < net->num_directions
-               ? net->input_size
-               : crnn_mul(net->num_directions, net->hidden_size);
 }
 
 static size_t panel_of(const crnn_call *call)
@@ -38,17 +25,17 @@ static size_t packed_elements(const crnn_call *call, size_t k)
     return crnn_mul(k, crnn_add(call->net->hidden_size, panel - 1) / panel * panel);
 }
 
-static void take_matrices(crnn_call *call, scratch_memory *m)
+static void take_matrices(crnn_call *call, crnn_scratch *m)
 {
     const crnn_network *net = call->net;
     const size_t count = net->num_layers * net->num_directions;
-    call->matrices = take(m, count, sizeof *call->matrices);
+    call->matrices = crnn_take(m, count, sizeof *call->matrices);
     for (size_t i = 0; i < count; i++) {
-        const size_t k = inputs_of(net, i), H = net->hidden_size;
+        const size_t k = crnn_inputs_of(net, i), H = net->hidden_size;
         void *ih = NULL, *hh = NULL;
         if (call->plan->packed) {
-            ih = take(m, packed_elements(call, k), net->kernels->element);
-            hh = take(m, packed_elements(call, H), net->kernels->element);
+            ih = crnn_take(m, packed_elements(call, k), net->kernels->element);
+            hh = crnn_take(m, packed_elements(call, H), net->kernels->element);
         }
         if (!m->base)
             continue;
@@ -64,7 +51,7 @@ static void take_matrices(crnn_call *call, scratch_memory *m)
     }
 }
 
-static void take_run(crnn_division *d, size_t i, scratch_memory *m)
+static void take_run(crnn_division *d, size_t i, crnn_scratch *m)
 {
     crnn_call *call = &d->call;
     const size_t B = call->batch->num_rows, T = call->batch->num_steps;
@@ -72,19 +59,28 @@ static void take_run(crnn_division *d, size_t i, scratch_memory *m)
     const size_t first = crnn_min(most * i, B);
     crnn_run run = {call, first, crnn_min(most, B - first), NULL};
     const size_t kept = crnn_keeps_all_steps(call) ? T : call->plan->span_steps;
-    if (call->net->num_layers > 1)
+    if (i > 0 && call->plan->threads == 1)
+        run.between = m->base ? d->runs[0].between : NULL;
+    else if (call->net->num_layers > 1 && (!call->batch->states || call->batch->masks))
         run.between =
-            take(m, crnn_mul(crnn_mul(kept, run.num_rows), D), call->state_bytes);
+            crnn_take(m, crnn_mul(crnn_mul(kept, run.num_rows), D), call->state_bytes);
     if (m->base)
         d->runs[i] = run;
 }
 
-static void take_lane(crnn_division *d, size_t i, scratch_memory *m)
+static void take_lane(crnn_division *d, size_t i, crnn_scratch *m)
 {
     const crnn_plan *plan = d->call.plan;
     const size_t count = crnn_mul(plan->span_steps, plan->part_rows);
-    void **x = take(m, count, sizeof *x), **y = take(m, count, sizeof *y),
-         **h = take(m, count, sizeof *h);
+    if (i > 0 && plan->threads == 1) { /* one after the other: in the same memory */
+        if (m->base) {
+            d->lanes[i] = d->lanes[0];
+            d->lanes[i].run = &d->runs[i];
+        }
+        return;
+    }
+    void **x = crnn_take(m, count, sizeof *x), **y = crnn_take(m, count, sizeof *y),
+         **h = crnn_take(m, count, sizeof *h);
     if (m->base)
         d->lanes[i] = (crnn_lane){.run = &d->runs[i % plan->parts],
                                   .last_col = d->call.net->hidden_size,
@@ -93,27 +89,36 @@ static void take_lane(crnn_division *d, size_t i, scratch_memory *m)
                                   .h = h};
 }
 
+void crnn_take_division(crnn_division *d, crnn_scratch *m)
+{
+    const crnn_plan *plan = d->call.plan;
+    const crnn_batch *batch = d->call.batch;
+    d->call.state_bytes =
+        crnn_mul(d->call.net->hidden_size, d->call.net->kernels->element);
+    d->runs = crnn_take(m, plan->parts, sizeof *d->runs);
+    d->lanes = crnn_take(m, crnn_num_lanes(plan), sizeof *d->lanes);
+    const size_t tasks = crnn_max(crnn_num_lanes(plan), 2 * plan->threads);
+    d->ended = crnn_take(m, tasks, sizeof *d->ended);
+    if (!batch->h0.data)
+        d->call.zeros = crnn_take(m, 1, d->call.state_bytes);
+    if (batch->lengths && !batch->offsets)
+        d->call.places =
+            crnn_take(m, crnn_mul(2, batch->num_rows), sizeof *d->call.places);
+    for (size_t i = 0; i < plan->parts; i++)
+        take_run(d, i, m);
+    for (size_t i = 0; i < crnn_num_lanes(plan); i++)
+        take_lane(d, i, m);
+}
+
 crnn_division *crnn_lay_out(const crnn_network *net, const crnn_batch *batch,
                             const crnn_plan *plan, char *base, size_t *used)
 {
-    scratch_memory m = {base, 0};
-    void *place = take(&m, 1, sizeof(crnn_division));
+    crnn_scratch m = {base, 0};
+    void *place = crnn_take(&m, 1, sizeof(crnn_division));
     crnn_division counted, *d = place ? place : &counted;
-    crnn_call *call = &d->call;
-    *call = (crnn_call){.net = net, .batch = batch, .plan = plan};
-    call->state_bytes = crnn_mul(net->hidden_size, net->kernels->element);
-    d->runs = take(&m, plan->parts, sizeof *d->runs);
-    d->lanes = take(&m, crnn_num_lanes(plan), sizeof *d->lanes);
-    d->ended = take(&m, crnn_num_lanes(plan), sizeof *d->ended);
-    take_matrices(call, &m);
-    if (!batch->h0.data)
-        call->zeros = take(&m, 1, call->state_bytes);
-    if (batch->lengths && !batch->offsets)
-        call->places = take(&m, crnn_mul(2, batch->num_rows), sizeof *call->places);
-    for (size_t i = 0; i < plan->parts; i++)
-        take_run(d, i, &m);
-    for (size_t i = 0; i < crnn_num_lanes(plan); i++)
-        take_lane(d, i, &m);
+    *d = (crnn_division){.call = {.net = net, .batch = batch, .plan = plan}};
+    crnn_take_division(d, &m);
+    take_matrices(&d->call, &m);
     *used = m.used;
     return place;
 }

@@ -9,89 +9,6 @@
 
 #include "run.h"
 
-/* Multiply-adds a lane between two looks at the watch, what the way to a row and to a
- * product weighs beside them, and the sizes that products are cut into. */
-#define WATCH_WORK ((size_t)1 << 20)
-#define ROW_WORK ((size_t)128)
-#define PRODUCT_WORK ((size_t)2048)
-#define WATCH_COLS ((size_t)256)
-#define WATCH_ROWS ((size_t)24)
-
-static size_t watch_work(const crnn_lane *lane)
-{
-    return WATCH_WORK * lane->run->call->net->kernels->lanes;
-}
-
-/* Whether the call shall end.  Lanes that meet at barriers are asked between spans. */
-static bool cancelled(crnn_lane *lane, size_t work)
-{
-    const crnn_watch *watch = lane->run->call->watch;
-    lane->unwatched += work;
-    if (lane->unwatched < watch_work(lane) || lane->barrier || !watch)
-        return false;
-    lane->unwatched = 0;
-    return watch->cancelled(watch->context);
-}
-
-/* Run a product; false when cancelled. */
-static bool piece(crnn_lane *lane, const crnn_affine *a, size_t k)
-{
-    lane->run->call->net->kernels->affine(a);
-    const size_t outputs = a->rows * (a->last_col - a->first_col);
-    return !cancelled(lane, outputs * (k + ROW_WORK) + PRODUCT_WORK);
-}
-
-/* Run a product as several that take up at most so many inputs each: the sum goes on
- * where the one before left it. */
-static bool by_inputs(crnn_lane *lane, crnn_affine a, size_t most)
-{
-    const crnn_activation activation = a.activation;
-    const crnn_term terms[2] = {a.terms[0], a.terms[1]};
-    const size_t num_terms = a.num_terms;
-    a.num_terms = 1;
-    for (size_t i = 0; i < num_terms; i++) {
-        a.terms[0] = terms[i];
-        for (size_t first = 0; first < terms[i].k; first += most, a.resume = true) {
-            a.terms[0].first = first;
-            a.terms[0].last = crnn_min(first + most, terms[i].k);
-            const bool done = i + 1 == num_terms && a.terms[0].last == terms[i].k;
-            a.activation = done ? activation : CRNN_IDENTITY;
-            if (!piece(lane, &a, a.terms[0].last - first))
-                return false;
-        }
-    }
-    return true;
-}
-
-/* Run one product over the lane's columns, cut where it is long so that the watch is
- * looked at. */
-static bool product(crnn_lane *lane, crnn_affine *a)
-{
-    const size_t k = a->terms[0].k + (a->num_terms > 1 ? a->terms[1].k : 0);
-    const size_t work = watch_work(lane), width = lane->last_col - lane->first_col;
-    a->first_col = lane->first_col;
-    a->last_col = lane->last_col;
-    if (crnn_mul(crnn_mul(a->rows, width), k + ROW_WORK) <= work)
-        return piece(lane, a, k);
-
-    const size_t rows = crnn_min(a->rows, WATCH_ROWS),
-                 cols = crnn_min(width, WATCH_COLS);
-    const size_t inputs = crnn_max(work / (rows * cols), 1);
-    for (size_t row = 0; row < a->rows; row += rows)
-        for (size_t col = a->first_col; col < a->last_col; col += cols) {
-            crnn_affine part = *a;
-            part.rows = crnn_min(rows, a->rows - row);
-            part.first_col = col;
-            part.last_col = crnn_min(col + cols, a->last_col);
-            part.y += row;
-            part.terms[0].x += row;
-            part.terms[1].x += part.num_terms > 1 ? row : 0;
-            if (!(k <= inputs ? piece(lane, &part, k) : by_inputs(lane, part, inputs)))
-                return false;
-        }
-    return true;
-}
-
 static size_t index_of(const crnn_lane *lane, const crnn_span *s)
 {
     return s->layer * lane->run->call->net->num_directions + s->direction;
@@ -101,7 +18,14 @@ static size_t index_of(const crnn_lane *lane, const crnn_span *s)
 static crnn_affine affine_of(const crnn_lane *lane, const crnn_span *s, size_t rows)
 {
     const crnn_weights *w = &lane->run->call->net->weights[index_of(lane, s)];
-    return (crnn_affine){.rows = rows, .b_ih = w->b_ih, .b_hh = w->b_hh, .y = lane->y};
+    return (crnn_affine){
+        .rows = rows,
+        .first_col = lane->first_col,
+        .last_col = lane->last_col,
+        .b_ih = w->b_ih,
+        .b_hh = w->b_hh,
+        .y = lane->y,
+    };
 }
 
 static crnn_term input_term(const crnn_lane *lane, const crnn_span *s)
@@ -147,7 +71,7 @@ static bool project(crnn_lane *lane, const crnn_span *s)
         }
     crnn_affine a = affine_of(lane, s, n);
     a.terms[a.num_terms++] = input_term(lane, s);
-    return product(lane, &a);
+    return crnn_product(lane, &a);
 }
 
 /* Let h[known..n-1] point to the states that step t reads: h0 where a row begins, else
@@ -178,7 +102,7 @@ static bool advance(crnn_lane *lane, const crnn_span *s, size_t t, size_t n,
         lane->y[i] = output_row(lane, s, t, i);
     for (size_t i = 0; i < n && !a->resume; i++)
         lane->x[i] = crnn_row(lane->run, &s->in, t, i);
-    return product(lane, a);
+    return crnn_product(lane, a);
 }
 
 /* What advance() computes at every step: from the projection, or from the biases and
@@ -229,12 +153,9 @@ static bool run_steps(crnn_lane *lane, const crnn_span *s, bool hoisted)
     return true;
 }
 
-/* What layer l writes: y and the buffer in turn, so that the top layer writes y. */
-static crnn_sequence output_of(const crnn_run *r, size_t layer, size_t first)
+static crnn_sequence buffer_of(const crnn_run *r, size_t first)
 {
     const crnn_call *call = r->call;
-    if ((call->net->num_layers - 1 - layer) % 2 == 0)
-        return (crnn_sequence){.view = call->batch->y};
     const ptrdiff_t element = (ptrdiff_t)call->net->kernels->element;
     const ptrdiff_t row = (ptrdiff_t)(call->state_bytes * call->net->num_directions);
     return (crnn_sequence){
@@ -244,16 +165,40 @@ static crnn_sequence output_of(const crnn_run *r, size_t layer, size_t first)
     };
 }
 
+/* What layer l writes: states to be kept, or y and the buffer in turn, so that the top
+ * layer writes y. */
+static crnn_sequence output_of(const crnn_run *r, size_t layer, size_t first)
+{
+    const crnn_call *call = r->call;
+    if (call->batch->states)
+        return (crnn_sequence){.view = crnn_states_of(call, layer)};
+    if ((call->net->num_layers - 1 - layer) % 2 == 0)
+        return (crnn_sequence){.view = call->batch->y};
+    return buffer_of(r, first);
+}
+
+/* What layer l reads. */
+static crnn_sequence input_of(const crnn_run *r, size_t layer, size_t first)
+{
+    const crnn_batch *batch = r->call->batch;
+    if (layer == 0)
+        return (crnn_sequence){.view = batch->x};
+    return batch->states && batch->masks ? buffer_of(r, first)
+                                         : output_of(r, layer - 1, first);
+}
+
 bool crnn_run_span(crnn_lane *lane, const crnn_stage *stage, size_t direction)
 {
     const crnn_call *call = lane->run->call;
     const size_t layer = stage->layer;
-    crnn_span s = {layer, direction, stage->first, stage->last,
-                   .out = output_of(lane->run, layer, stage->first)};
-    if (layer == 0)
-        s.in = (crnn_sequence){.view = call->batch->x};
-    else
-        s.in = output_of(lane->run, layer - 1, stage->first);
+    crnn_span s = {
+        layer,
+        direction,
+        stage->first,
+        stage->last,
+        input_of(lane->run, layer, stage->first),
+        output_of(lane->run, layer, stage->first),
+    };
     if (direction == 1) {
         s.first = call->num_steps - stage->last;
         s.last = call->num_steps - stage->first;
@@ -262,17 +207,25 @@ bool crnn_run_span(crnn_lane *lane, const crnn_stage *stage, size_t direction)
     return (!hoisted || project(lane, &s)) && run_steps(lane, &s, hoisted);
 }
 
-void crnn_apply_mask(const crnn_run *r, const crnn_stage *stage)
+void crnn_hand_up(const crnn_run *r, const crnn_stage *stage)
 {
     const crnn_call *call = r->call;
-    const size_t D = call->net->num_directions, T = call->num_steps;
-    if (!call->batch->masks || stage->layer + 1 == call->net->num_layers ||
-        (D == 2 && stage->last < T))
+    const crnn_batch *batch = call->batch;
+    const size_t D = call->net->num_directions, width = D * call->net->hidden_size;
+    const bool top = stage->layer + 1 == call->net->num_layers;
+    if ((top ? !batch->states : !batch->masks) ||
+        (D == 2 && stage->last < call->num_steps))
         return;
-    const crnn_sequence out = output_of(r, stage->layer, stage->first),
-                        mask = {.view = call->batch->masks[stage->layer]};
+    const crnn_sequence from = output_of(r, stage->layer, stage->first);
+    const crnn_sequence to = top ? (crnn_sequence){.view = batch->y}
+                                 : input_of(r, stage->layer + 1, stage->first);
+    const crnn_sequence mask = {.view = top ? batch->y : batch->masks[stage->layer]};
     for (size_t t = D == 2 ? 0 : stage->first; t < stage->last; t++)
-        for (size_t i = 0; i < crnn_rows_active(r, t); i++)
-            call->net->kernels->scale(crnn_row(r, &out, t, i), crnn_row(r, &mask, t, i),
-                                      D * call->net->hidden_size);
+        for (size_t i = 0; i < crnn_rows_active(r, t); i++) {
+            char *row = crnn_row(r, &to, t, i);
+            if (batch->states)
+                memcpy(row, crnn_row(r, &from, t, i), D * call->state_bytes);
+            if (!top)
+                call->net->kernels->scale(row, crnn_row(r, &mask, t, i), width);
+        }
 }

@@ -10,7 +10,7 @@
 /* CPUs that a thread may run on; the mask is empty where the system has none. */
 typedef struct {
     size_t count;
-    unsigned long mask[128]; /* bit i of the whole: CPU i */
+    unsigned long mask[1024 / (8 * sizeof(long))]; /* bit i of the whole: CPU i */
 } crnn_cpus;
 
 /* Those of the calling thread; all that are online if the system does not say, or one.

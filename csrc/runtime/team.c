@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cpus.h"
+#include "jobs.h"
 #include "machine.h"
 #include "workers.h"
 
@@ -130,7 +131,7 @@ crnn_lease crnn_team_acquire(size_t wanted)
         .size = 1 + workers,
         .awake = crnn_workers_awake(workers),
         .calm = calm,
-        .forks = crnn_workers_forks(),
+        .forks = crnn_jobs_forks(),
     };
 }
 
@@ -139,7 +140,7 @@ crnn_lease crnn_team_acquire(size_t wanted)
 static void remember_stalls(size_t size)
 {
     bool had_barriers;
-    const uint64_t stalled = crnn_workers_stalls(&had_barriers) / size;
+    const uint64_t stalled = crnn_jobs_stalls(&had_barriers) / size;
     if (stalled > 0 && stalled > (crnn_now() - known.began) / 8) {
         known.penalty *= 2;
         if (known.penalty < SHORTEST_PENALTY)
@@ -158,7 +159,7 @@ bool crnn_team_release(crnn_lease *lease)
     lease->size = 1;
     if (size == 1)
         return true;
-    if (lease->forks != crnn_workers_forks())
+    if (lease->forks != crnn_jobs_forks())
         return false;
     remember_stalls(size);
     atomic_store(&taken, false);

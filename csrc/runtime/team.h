@@ -62,7 +62,8 @@ bool crnn_team_barrier(void *lease);
 
 /*
  * How many members a call of this thread may have now: the least of the setting, the
- * CPUs that the thread may run on and the quota of its control group.
+ * CPUs that the thread may run on and the quota of its control group.  A team that is
+ * acquired follows a change of the CPUs within 0.1 s, of the quota within 5 s.
  */
 size_t crnn_team_limit(void);
 

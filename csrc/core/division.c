@@ -1,0 +1,57 @@
+/*
+ * division.c - what the schedules of the forward and of the backward pass share.
+ */
+#include "division.h"
+
+#include <string.h>
+
+bool crnn_run_lanes(crnn_division *d, size_t n, bool meeting,
+                    void (*task)(void *division, size_t lane))
+{
+    if (d->call.plan->threads == 1 || n == 1)
+        for (size_t i = 0; i < n; i++)
+            task(d, i);
+    else if (meeting)
+        d->team->run(d->team->context, n, task, d);
+    else
+        d->team->share(d->team->context, n, task, d);
+    for (size_t i = 0; i < n; i++)
+        if (!d->ended[i])
+            return false;
+    return true;
+}
+
+void crnn_share_columns(crnn_division *d, size_t n)
+{
+    /* Whole cache lines of h to each. */
+    const size_t H = d->call.net->hidden_size;
+    const size_t each = ((H + n - 1) / n + 63) / 64 * 64;
+    for (size_t i = 0; i < n; i++) {
+        crnn_lane *lane = &d->lanes[i];
+        lane->first_col = crnn_min(i * each, H);
+        lane->last_col = crnn_min(lane->first_col + each, H);
+        lane->barrier = n > 1 ? d->team->barrier : NULL;
+        lane->context = d->team->context;
+    }
+}
+
+static void find_order(crnn_call *call)
+{
+    const crnn_batch *batch = call->batch;
+    const size_t B = batch->num_rows;
+    call->num_steps = batch->num_steps;
+    if (!batch->lengths)
+        return;
+    if (!batch->offsets)
+        call->order = crnn_sort_rows(batch->lengths, B, call->places, call->places + B);
+    call->num_steps = batch->lengths[call->order ? call->order[0] : 0];
+}
+
+void crnn_begin(crnn_division *d, const crnn_team *team, const crnn_watch *watch)
+{
+    d->team = team;
+    d->call.watch = watch;
+    if (d->call.zeros)
+        memset(d->call.zeros, 0, d->call.state_bytes);
+    find_order(&d->call);
+}
