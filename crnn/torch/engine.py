@@ -9,10 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from . import standin
-
-_DTYPES = {torch.float32: np.dtype("float32"), torch.float64: np.dtype("float64")}
-
+from .. import _core
 
 class UnfitError(Exception):
     """The core does not compute this; torch does, or says why not."""
@@ -40,13 +37,13 @@ def network(call: Call, dtype: torch.dtype, weights):
     Raises:
         UnfitError: they are not what the sizes ask for, or of several dtypes.
     """
-    net = standin.network_of(_DTYPES[dtype], *call[:6])
+    net = _core.Network()
+    net._allocate(dtype.itemsize, *call[:5])
+    net.mode, net.batch_first, net._is_cell = call.mode, call.batch_first, call.is_cell
     try:
         net._load([w.numpy() for w in weights])
     except (TypeError, ValueError, RuntimeError) as error:
         raise UnfitError from error
-    net.batch_first = call.batch_first
-    net._is_cell = call.is_cell
     return net
 
 
@@ -74,6 +71,13 @@ def draw_masks(call: Call, input) -> list[torch.Tensor]:
 
 def _array(tensor):
     return None if tensor is None else tensor.resolve_neg().numpy()
+
+
+def _rows(tensor):
+    """An array whose last axis is contiguous, as the core reads gradients."""
+    if tensor is not None and tensor.stride(-1) != 1:
+        tensor = tensor.contiguous()
+    return _array(tensor)
 
 
 def _arguments(call, input, hx, masks):
@@ -121,7 +125,7 @@ class Tape:
     def pullback(self, d_output, d_h_n, want_input, want_hx, want_weights):
         """Gradients of input, hx and each weight, None for those not wanted."""
         d_input, d_hx, d_weights = self._pullback(
-            _array(d_output), _array(d_h_n), want_input, want_hx, any(want_weights)
+            _rows(d_output), _rows(d_h_n), want_input, want_hx, any(want_weights)
         )
         return (
             _gradient(d_input),
