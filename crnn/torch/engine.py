@@ -11,6 +11,10 @@ import torch
 
 from .. import _core
 
+# Elements up to which NumPy transposes a matrix sooner than torch does.
+_NUMPY_COPIES = 4096
+
+
 class UnfitError(Exception):
     """The core does not compute this; torch does, or says why not."""
 
@@ -80,18 +84,10 @@ def _rows(tensor):
     return _array(tensor)
 
 
-def _arguments(call, input, hx, masks):
-    return {
-        "x": _array(input),
-        "hx": _array(hx),
-        "batch_sizes": call.batch_sizes,
-        "masks": tuple(map(_array, masks)) if masks else None,
-    }
-
-
 def run(net, call: Call, input, hx, masks):
     """(output, h_n), or a cell's state; grad mode is off, or nothing needs it."""
-    results = net._run(**_arguments(call, input, hx, masks))
+    masks = tuple(map(_array, masks)) if masks else None
+    results = net._run(_array(input), _array(hx), None, call.batch_sizes, masks)
     if call.is_cell:
         return torch.from_numpy(results)
     return torch.from_numpy(results[0]), torch.from_numpy(results[1])
@@ -99,44 +95,50 @@ def run(net, call: Call, input, hx, masks):
 
 def record(net, call: Call, input, hx, masks):
     """What `run` gives, and a Tape."""
-    aliases = [None if t is None else t.detach() for t in (input, hx)]
-    *results, tape = net._record(**_arguments(call, *aliases, masks))
-    results = tuple(map(torch.from_numpy, results))
-    return results[0] if call.is_cell else results, Tape(tape, aliases)
+    masks = tuple(map(_array, masks)) if masks else None
+    # Aliases keep the memory of input and hx alive, whatever becomes of the tensors.
+    x = input.detach()
+    h = None if hx is None else hx.detach()
+    results = net._record(_array(x), _array(h), None, call.batch_sizes, masks)
+    tape = Tape(results[-1], x, h)
+    if call.is_cell:
+        return torch.from_numpy(results[0]), tape
+    return (torch.from_numpy(results[0]), torch.from_numpy(results[1])), tape
 
 
 class Tape:
-    """What a forward pass left for backward ones; it owns or holds all that it reads.
+    """What a forward pass left for backward ones; it owns or holds all that it reads."""
 
-    The aliases keep the memory of input and hx alive, whatever becomes of the tensors.
-    """
+    __slots__ = ("_h", "_places", "_tape", "_x")
 
-    __slots__ = ("_aliases", "_pullback", "_read")
-
-    def __init__(self, tape, aliases):
-        self._pullback = tape.pullback
-        self._aliases = [alias for alias in aliases if alias is not None]
-        self._read = [alias.data_ptr() for alias in self._aliases]
+    def __init__(self, tape, x, h):
+        self._tape, self._x, self._h = tape, x, h
+        self._places = x.data_ptr(), h is not None and h.data_ptr()
 
     def is_intact(self) -> bool:
         """Whether what it reads is still there: share_memory_() moves it away."""
-        return [alias.data_ptr() for alias in self._aliases] == self._read
+        x, h = self._x, self._h
+        return (x.data_ptr(), h is not None and h.data_ptr()) == self._places
 
     def pullback(self, d_output, d_h_n, want_input, want_hx, want_weights):
         """Gradients of input, hx and each weight, None for those not wanted."""
-        d_input, d_hx, d_weights = self._pullback(
-            _rows(d_output), _rows(d_h_n), want_input, want_hx, any(want_weights)
+        want_any = True in want_weights
+        d_input, d_hx, d_weights = self._tape.pullback(
+            _rows(d_output), _rows(d_h_n), want_input, want_hx, want_any
         )
+        d_weights = d_weights if want_any else [None] * len(want_weights)
         return (
-            _gradient(d_input),
-            _gradient(d_hx),
-            *(
-                _gradient(d_weights[i]) if wanted else None
-                for i, wanted in enumerate(want_weights)
-            ),
+            None if d_input is None else torch.from_numpy(d_input),
+            None if d_hx is None else torch.from_numpy(d_hx),
+            *[
+                _gradient(d) if wanted else None
+                for d, wanted in zip(d_weights, want_weights, strict=True)
+            ],
         )
 
 
 def _gradient(array):
-    """A gradient as torch's are: a contiguous tensor."""
-    return None if array is None else torch.from_numpy(array).contiguous()
+    """A weight's gradient as torch's are: a contiguous tensor."""
+    if array.size <= _NUMPY_COPIES:
+        return torch.from_numpy(np.ascontiguousarray(array))
+    return torch.from_numpy(array).contiguous()

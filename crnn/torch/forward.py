@@ -11,9 +11,8 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from .. import _core
-from . import context, engine
+from . import context, engine, function
 from .engine import Call, UnfitError
-from .function import Recurrence
 
 _TENSORS = {torch.Tensor, torch.nn.Parameter}
 _DTYPES = {torch.float32, torch.float64}
@@ -115,7 +114,7 @@ def _compute(call, input, hx, shape, weights):
             hx = hx.contiguous()
     tensors = [input, *weights] if hx is None else [input, hx, *weights]
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        return Recurrence.apply(call, *_owned(call, input, hx, weights), *weights)
+        return function.apply(call, *_owned(call, input, hx, weights), *weights)
     net = engine.network(call, input.dtype, weights)
     return engine.run(net, call, input, hx, engine.draw_masks(call, input))
 

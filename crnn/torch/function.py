@@ -81,3 +81,7 @@ class Recurrence(torch.autograd.Function):
             _, tape = engine.record(net, call, input, hx, masks)
         d_output, d_h_n = (*d_results, None)[:2]
         return None, *tape.pullback(d_output, d_h_n, needs[0], needs[1], needs[2:])
+
+
+# Function.apply looks for torch.func's transforms first, as `context.is_plain` has.
+apply = super(torch.autograd.Function, Recurrence).apply
