@@ -8,6 +8,22 @@ from torch.utils._device import DeviceContext
 _C = torch._C
 
 
+def uncompiled(function):
+    """Let torch.compile run a function, and what it calls, as it is.
+
+    Where torch's private means for that are gone it traces into the function, finds
+    `is_plain` false and compiles what torch would compute.
+    """
+    try:
+        dynamo = torch._C._dynamo.eval_frame
+        skip = dynamo._FrameAction.SKIP
+        strategy = dynamo._FrameExecStrategy(skip, skip)
+        dynamo.set_code_exec_strategy(function.__code__, strategy)
+    except AttributeError:
+        pass
+    return function
+
+
 def is_plain() -> bool:
     """Whether operators run at once and on the tensors themselves.
 
@@ -37,6 +53,11 @@ def is_autocast() -> bool:
 def has_saving_hooks() -> bool:
     """Whether what autograd saves is packed away, by checkpointing for example."""
     return _C._autograd._top_saved_tensors_default_hooks(True) is not None
+
+
+def is_batched(tensor) -> bool:
+    """Whether it is one of torch.autograd's batched gradients."""
+    return _C._functorch.is_legacy_batchedtensor(tensor)
 
 
 def keeps_graph() -> bool:

@@ -16,6 +16,7 @@ from .engine import Call, UnfitError
 
 _TENSORS = {torch.Tensor, torch.nn.Parameter}
 _DTYPES = {torch.float32, torch.float64}
+_FEWEST_ROWS = 64  # of a cell: for fewer, torch is done before the weights are copied
 _MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
 _CELL_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -24,6 +25,7 @@ def over(original, compute):
     """A forward method that computes in the core what it can, the rest by original."""
 
     # torch.jit reads the source of what is wrapped, and so compiles the original.
+    @context.uncompiled
     @functools.wraps(original)
     def forward(self, input, hx=None):
         if context.is_plain() and not context.is_autocast():
@@ -59,8 +61,9 @@ def rnn(self, input, hx):
 
 
 def cell(self, input, hx):
-    """What torch.nn.RNNCell's forward returns; UnfitError as in `rnn`."""
-    _fit(type(input) in _TENSORS and input.dim() in (1, 2) and input.numel() > 0)
+    """What torch.nn.RNNCell's forward returns; UnfitError as in `rnn`, or few rows."""
+    _fit(type(input) in _TENSORS and input.dim() == 2)
+    _fit(len(input) >= _FEWEST_ROWS and input.numel() > 0)
     named = self._parameters
     if tuple(named) == _CELL_NAMES:
         weights = list(named.values())

@@ -31,6 +31,12 @@ def kept_weights(needs, num_layers, num_directions, bias, several_steps):
     return tuple(kept)
 
 
+def _is_dense(gradient):
+    if type(gradient) is not torch.Tensor or gradient.layout is not torch.strided:
+        return False
+    return not context.is_batched(gradient)
+
+
 class Recurrence(torch.autograd.Function):
     """output, h_n = Recurrence.apply(call, input, hx, *weights); of a cell, h alone.
 
@@ -66,9 +72,11 @@ class Recurrence(torch.autograd.Function):
         call, tape, needs = ctx.call, ctx.tape, ctx.needs_input_grad[1:]
         if not context.keeps_graph():
             ctx.tape = None
-        if all(d is None for d in d_results):
+        given = [d for d in d_results if d is not None]
+        if not given:
             return None, *[None] * len(needs)
         again = torch.is_grad_enabled() or not context.is_plain()
+        again = again or not all(map(_is_dense, given))
         if again or tape is None or not tape.is_intact():
             saved = iter(saved)
             weights = [w if w is not None else next(saved) for w in ctx.rest]

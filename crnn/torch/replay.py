@@ -45,12 +45,9 @@ def gradients(call, operands, masks, d_results, needs):
 
 def _cell(call, input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
     step = _VF.rnn_tanh_cell if call.mode == "RNN_TANH" else _VF.rnn_relu_cell
-    is_batched = input.dim() == 2
     if hx is None:
-        hx = input.new_zeros(*input.shape[:-1], call.hidden_size)
-    if is_batched:
-        return [step(input, hx, w_ih, w_hh, b_ih, b_hh)]
-    return [step(input[None], hx[None], w_ih, w_hh, b_ih, b_hh)[0]]
+        hx = input.new_zeros(len(input), call.hidden_size)
+    return [step(input, hx, w_ih, w_hh, b_ih, b_hh)]
 
 
 def _rnn(call, operands, masks):

@@ -1,0 +1,291 @@
+"""crnn.torch under autograd: what torch.nn.RNN's gradients do, ours do."""
+
+import gc
+import threading
+
+import pytest
+from twins import assert_near, assert_same_gradients, counted, loss_of, twins
+
+import crnn
+
+I, H, T, B = 3, 4, 5, 2  # noqa: E741
+
+
+def doubles(torch, *shape):
+    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+
+def function_of(net, packed):
+    """The module as a function of its input, hx and parameters."""
+
+    def call(x, hx, *parameters):
+        output, h_n = net(x if packed is None else packed._replace(data=x), hx)
+        return output if packed is None else output.data, h_n
+
+    return call
+
+
+OPTIONS = [
+    {},
+    {"nonlinearity": "relu"},
+    {"num_layers": 2, "bidirectional": True},
+    {"num_layers": 2, "nonlinearity": "relu", "bias": False},
+    {"bidirectional": True, "batch_first": True},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("layout", ["batched", "unbatched", "packed"])
+def test_gradcheck_and_gradgradcheck(torch, options, layout):
+    _, ours = twins(I, H, **options, dtype=torch.float64)
+    states = ours.num_layers * (1 + ours.bidirectional)
+    x, hx, packed = doubles(torch, 3, B, I), doubles(torch, states, B, H), None
+    if layout == "batched" and ours.batch_first:
+        x = doubles(torch, B, 3, I)
+    if layout == "unbatched":
+        x, hx = doubles(torch, 3, I), doubles(torch, states, H)
+    if layout == "packed":
+        pack = torch.nn.utils.rnn.pack_padded_sequence
+        packed = pack(x, [1, 3], enforce_sorted=False)
+        x = packed.data.detach().requires_grad_()
+    inputs = x, hx, *ours.parameters()
+    call = function_of(ours, packed)
+    with counted() as made:
+        assert torch.autograd.gradcheck(call, inputs)
+    assert made
+    assert torch.autograd.gradgradcheck(call, inputs)
+
+
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+def test_gradcheck_of_a_cell(torch, nonlinearity, monkeypatch):
+    from crnn.torch import forward
+
+    monkeypatch.setattr(forward, "_FEWEST_ROWS", 1)
+    _, ours = twins(
+        I, H, kind="RNNCell", nonlinearity=nonlinearity, dtype=torch.float64
+    )
+    inputs = doubles(torch, B, I), doubles(torch, B, H), *ours.parameters()
+    with counted() as made:
+        assert torch.autograd.gradcheck(lambda x, h, *_: ours(x, h), inputs)
+        assert torch.autograd.gradgradcheck(lambda x, h, *_: ours(x, h), inputs)
+    assert made
+
+
+def test_gradient_penalty_reaches_every_parameter(torch):
+    plain, ours = twins(I, H, 2, bidirectional=True, dtype=torch.float64)
+    x = doubles(torch, T, B, I)
+    for net in plain, ours:
+        (d_x,) = torch.autograd.grad(loss_of(net(x)), x, create_graph=True)
+        assert d_x.requires_grad
+        d_x.square().sum().backward()
+    assert_same_gradients(ours.parameters(), plain.parameters())
+
+
+def test_third_derivatives(torch):
+    plain, ours = twins(I, H, dtype=torch.float64)
+    x = doubles(torch, 2, 1, I)
+    found = []
+    for net in plain, ours:
+        d = net(x)[0].sum()
+        for _ in range(3):
+            (d_x,) = torch.autograd.grad(d, x, create_graph=True)
+            d = d_x.square().sum()
+        found.append(d_x)
+    assert_near(found[1], found[0], {"float64": 1e-8})
+
+
+def test_gradients_without_influence_are_zeros(torch):
+    _, ours = twins(I, H, 2)
+    x = torch.randn(T, B, I)
+    ours(x)[1][0].sum().backward()
+    for name, parameter in ours.named_parameters():
+        assert parameter.grad.any() == name.endswith("l0"), name
+    ours.zero_grad()
+    gradients = torch.autograd.grad(ours(x)[1][0].sum(), list(ours.parameters()))
+    assert all(g is not None and g.is_contiguous() for g in gradients)
+    ours(torch.randn(T, 0, I))[0].sum().backward()
+    assert all(not p.grad.any() for p in ours.parameters())
+
+
+@pytest.mark.parametrize("used", ["output", "h_n", "one element"])
+def test_any_part_of_the_results(torch, used):
+    plain, ours = twins(I, H, 2, bidirectional=True)
+    x = torch.randn(T, B, I)
+    for net in plain, ours:
+        output, h_n = net(x)
+        part = {"output": output, "h_n": h_n, "one element": output[2, 1, 0]}[used]
+        part.sum().backward()  # an expanded gradient
+    assert_same_gradients(ours.parameters(), plain.parameters())
+
+
+@pytest.mark.parametrize("frozen", ["ih", "hh", "bias", "l0", "reverse", "l", "weight"])
+@pytest.mark.parametrize("input_needs", [False, True])
+def test_frozen_parameters(torch, frozen, input_needs):
+    pair = twins(I, H, 2, bidirectional=True)
+    x = torch.randn(T, B, I, requires_grad=input_needs)
+    found = []
+    for net in pair:
+        for name, parameter in net.named_parameters():
+            parameter.requires_grad_(frozen not in name)
+        output, h_n = net(x)
+        found.append((output.requires_grad, h_n.requires_grad))
+        if output.requires_grad:
+            x.grad = None
+            loss_of((output, h_n)).backward()
+            found[-1] += (x.grad,)
+    assert found[0][:2] == found[1][:2]
+    assert_same_gradients(pair[1].parameters(), pair[0].parameters())
+    if input_needs:
+        assert_near(found[1][2], found[0][2], {"float32": 1e-4})
+
+
+def test_requires_grad_of_results(torch):
+    _, ours = twins(I, H)
+    x = torch.randn(T, B, I)
+    with torch.no_grad():
+        assert not any(r.requires_grad for r in ours(x))
+    with torch.inference_mode():
+        for result in ours(x):
+            assert result.is_inference() and not result.requires_grad
+        given = torch.randn(T, B, I)
+    with torch.no_grad():
+        assert torch.equal(ours(given)[0], ours(given.clone())[0])
+    with pytest.raises(RuntimeError, match="Inference tensors cannot be saved"):
+        ours(given)
+    ours.requires_grad_(False)
+    assert not any(r.requires_grad for r in ours(x))
+    assert all(r.requires_grad for r in ours(x.requires_grad_()))
+
+
+def test_backward_again(torch):
+    _, ours = twins(I, H, 2, dropout=0.5)
+    loss = loss_of(ours(torch.randn(T, B, I)))
+    grads = [
+        torch.autograd.grad(loss, list(ours.parameters()), retain_graph=keep)
+        for keep in (True, True, False)
+    ]
+    for others in grads[1:]:
+        assert all(map(torch.equal, grads[0], others))
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        loss.backward()
+
+
+def test_gradients_accumulate_over_a_stateful_loop(torch):
+    plain, ours = twins(I, H, 2)
+    x = torch.randn(3, T, B, I)
+    for net in plain, ours:
+        h, total = None, 0
+        for part in x:
+            output, h = net(part, h)
+            total = total + loss_of(output)
+        total.backward()
+        loss_of(net(x[0], h.detach())).backward()
+    assert_same_gradients(ours.parameters(), plain.parameters())
+
+
+def test_memory_is_freed(torch):
+    """Without retain_graph backward lets go of what was recorded, and nothing leaks."""
+    _, ours = twins(I, H)
+    x = torch.randn(T, B, I, requires_grad=True)
+    gc.disable()
+    try:
+        before = crnn._core.allocations()
+        output, _ = ours(x)
+        recorded = crnn._core.allocations()
+        loss = output.sum()
+        loss.backward(retain_graph=True)
+        assert crnn._core.allocations() == recorded > before
+        loss.backward()
+        assert crnn._core.allocations() == before
+        ours(x)
+        assert crnn._core.allocations() == before
+    finally:
+        gc.enable()
+
+
+def test_backward_in_threads(torch):
+    _, ours = twins(I, H, 2)
+    x = torch.randn(T, 8, I)
+    loss = loss_of(ours(x))
+    parameters = list(ours.parameters())
+    right = torch.autograd.grad(loss, parameters, retain_graph=True)
+    found = []
+
+    def work():
+        for _ in range(20):
+            grads = torch.autograd.grad(loss, parameters, retain_graph=True)
+            found.append(all(map(torch.equal, grads, right)))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [True] * 80
+
+
+def test_hooks_and_accumulators(torch):
+    """Hooks on tensors, and gradients of several losses at once."""
+    plain, ours = twins(I, H)
+    x = torch.randn(T, B, I)
+    for net in plain, ours:
+        output, h_n = net(x)
+        output.register_hook(lambda g: 2 * g)
+        torch.autograd.backward([output.sum(), h_n.sum()])
+    assert_same_gradients(ours.parameters(), plain.parameters())
+
+
+def test_vectorized_jacobian(torch):
+    """Batched gradients go through torch's operators."""
+    plain, ours = twins(I, H, dtype=torch.float64)
+    x = torch.randn(2, 1, I, dtype=torch.float64)
+    for vectorize in False, True:
+        right, found = (
+            torch.autograd.functional.jacobian(
+                lambda x, net=net: net(x)[0], x, vectorize=vectorize
+            )
+            for net in (plain, ours)
+        )
+        assert_near(found, right, {"float64": 1e-10})
+
+
+def test_anomaly_mode_and_saving_hooks(torch):
+    plain, ours = twins(I, H, 2, dropout=0.5)
+    x = torch.randn(T, B, I, requires_grad=True)
+    packed = []
+
+    def pack(tensor):
+        packed.append(tensor)
+        return tensor.clone()
+
+    def checkpointed(net):
+        return torch.utils.checkpoint.checkpoint(net, x, use_reentrant=False)
+
+    def saved_elsewhere(net):
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            return net(x)
+
+    def watched(net):
+        with torch.autograd.set_detect_anomaly(True):
+            return net(x)
+
+    for way in checkpointed, saved_elsewhere, watched:
+        for net in plain, ours:
+            net.zero_grad()
+            torch.manual_seed(3)
+            loss_of(way(net)).backward()
+        assert_same_gradients(ours.parameters(), plain.parameters())
+    assert packed
+
+
+def test_input_moved_to_shared_memory(torch):
+    """What the tape reads has gone: backward computes anew."""
+    plain, ours = twins(I, H)
+    x, hx = torch.randn(T, B, I), torch.randn(1, B, H)
+    for net in plain, ours:
+        given, h = x.clone(), hx.clone()
+        results = net(given, h)
+        given.share_memory_()
+        h.share_memory_()
+        loss_of(results).backward()
+    assert_same_gradients(ours.parameters(), plain.parameters())
