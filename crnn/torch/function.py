@@ -37,6 +37,12 @@ def _is_dense(gradient):
     return not context.is_batched(gradient)
 
 
+_EDITED = (
+    "one of the variables needed for gradient computation has been modified by an "
+    "inplace operation: a parameter that these gradients are computed again from"
+)
+
+
 class Recurrence(torch.autograd.Function):
     """output, h_n = Recurrence.apply(call, input, hx, *weights); of a cell, h alone.
 
@@ -64,6 +70,7 @@ class Recurrence(torch.autograd.Function):
         kept = compress(weights, ctx.kept)
         # What a cell's own backward reads is its result.
         ctx.save_for_backward(input, hx, *kept, *masks, *[results] * call.is_cell)
+        ctx.versions = [w._version for w in weights]
         return results
 
     @staticmethod
@@ -81,6 +88,8 @@ class Recurrence(torch.autograd.Function):
             saved = iter(saved)
             weights = [w if w is not None else next(saved) for w in ctx.rest]
             masks = list(islice(saved, (call.num_layers - 1) * (call.dropout > 0)))
+            if [w._version for w in weights] != ctx.versions:
+                raise RuntimeError(_EDITED)
             if again:
                 operands = [input, hx, *weights]
                 found = replay.gradients(call, operands, masks, d_results, needs)
