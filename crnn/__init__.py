@@ -39,3 +39,11 @@ __all__ = [
 _select_isa()
 _read_environment()
 register_threadpoolctl()
+
+
+def __getattr__(name):
+    if name == "torch":  # it imports torch: for those alone who ask for it
+        import importlib
+
+        return importlib.import_module(".torch", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
