@@ -7,10 +7,14 @@
 ((5, 3, 20), (2, 3, 20))
 """
 
+import typing as _typing
+from importlib import import_module as _import_module
+
 from ._core import DTypeError, ShapeError, isas
 from .cell import RNNCell
 from .config import __version__, show_config
 from .config import select_isa as _select_isa
+from .files import FormatError
 from .random import manual_seed
 from .rnn import RNN
 from .team import (
@@ -21,29 +25,47 @@ from .team import (
 )
 from .team import read_environment as _read_environment
 
+if _typing.TYPE_CHECKING:
+    from .onnx import from_onnx, to_onnx
+    from .weights import load, save
+
 __all__ = [
     "RNN",
     "DTypeError",
+    "FormatError",
     "RNNCell",
     "ShapeError",
     "__version__",
+    "from_onnx",
     "get_num_threads",
     "isas",
+    "load",
     "manual_seed",
     "register_threadpoolctl",
+    "save",
     "set_num_threads",
     "show_config",
     "threads",
+    "to_onnx",
 ]
 
 _select_isa()
 _read_environment()
 register_threadpoolctl()
 
+# What not every program needs is imported when it is first used.
+_LAZY = {"load": "weights", "save": "weights", "from_onnx": "onnx", "to_onnx": "onnx"}
 
-def __getattr__(name):
+
+def __getattr__(name: str):
     if name == "torch":  # it imports torch: for those alone who ask for it
-        import importlib
+        return _import_module(".torch", __name__)
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(_import_module(f".{_LAZY[name]}", __name__), name)
+    globals()[name] = value
+    return value
 
-        return importlib.import_module(".torch", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

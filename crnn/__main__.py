@@ -1,4 +1,4 @@
-"""`python -m crnn demo | info | run script.py`."""
+"""`python -m crnn demo | info | bench | run script.py`."""
 
 import argparse
 
@@ -12,19 +12,24 @@ def main(argv=None):
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("demo", help="run a trained network on real speech")
     commands.add_parser("info", help="print version, CPU, ISAs, threads and NumPy")
-    run = commands.add_parser("run", help="run a torch program with crnn's RNNs")
-    run.add_argument("script", help="path of a Python program")
-    run.add_argument("arguments", nargs=argparse.REMAINDER, help="for the program")
+    commands.add_parser("bench", help="time it, beside torch.nn.RNN where installed")
+    program = commands.add_parser("run", help="run a torch program on crnn's RNNs")
+    program.add_argument("script", help="path of a Python program")
+    program.add_argument("arguments", nargs=argparse.REMAINDER, help="for the program")
     options = parser.parse_args(argv)
 
     if options.command == "demo":
         from crnn import demo  # only the demo pays for it
 
         demo.main()
-    elif options.command == "run":
-        import crnn.torch  # torch is optional
+    elif options.command == "bench":
+        from crnn import bench
 
-        crnn.torch.run(options.script, options.arguments)
+        bench.main()
+    elif options.command == "run":
+        from crnn.torch import run  # torch is optional
+
+        run(options.script, options.arguments)
     else:
         crnn.show_config()
 

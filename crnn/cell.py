@@ -5,11 +5,13 @@ from operator import index
 import numpy as np
 
 from ._core import DTypeError, ShapeError
+from .convert import CellConversions
 from .module import MODES, Module
 from .operands import Operand, check_device, check_gradients, parse_dtype
+from .vjp import Pullback
 
 
-class RNNCell(Module):
+class RNNCell(CellConversions, Module):
     r"""One step of an Elman RNN:
 
         h' = act(W_ih x + b_ih + W_hh h + b_hh)
@@ -131,32 +133,64 @@ class RNNCell(Module):
     def forward(self, input, hx=None):
         """What a call does; see the class for arguments and results."""
         self._check_initialised()
-        x = Operand(input, "input")
-        h = None if hx is None else Operand(hx, "hx")
+        call = CellCall(self, input, hx)
+        return call.x.like(self._run(*call.arrays()))
+
+    def vjp(self, input, hx=None):
+        """A call that can be backpropagated.
+
+        Returns:
+            (h, pullback): the next state, and a `Pullback`, a function from its
+            gradient to those of input, hx and the parameters.
+        """
+        self._check_initialised()
+        call = CellCall(self, input, hx)
+        h, tape = self._record(*call.arrays())
+        return call.x.like(h), Pullback(self._names(), tape, call, [("d_h", h.shape)])
+
+
+class CellCall:
+    """The arguments of a cell's call, checked with torch's words."""
+
+    def __init__(self, cell, input, hx):
+        self.rnn = cell
+        x = self.x = Operand(input, "input")
+        h = self.h = None if hx is None else Operand(hx, "hx")
         for operand, name in (x, "input"), (h, "hidden"):
             if operand is not None and operand.ndim not in (1, 2):
                 raise ShapeError(
                     f"RNNCell: Expected {name} to be 1D or 2D, got {operand.ndim}D "
                     "instead"
                 )
-        self._check_sizes(x, h)
+        self._check_sizes()
         for operand in x, h:
-            if operand is not None and not operand.dtype_is(self._dtype):
+            if operand is not None and not operand.dtype_is(cell._dtype):
                 raise DTypeError(
                     "mat1 and mat2 must have the same dtype, but got "
-                    f"{operand.dtype_name()} and {operand.dtype_name(self._dtype)}"
+                    f"{operand.dtype_name()} and {operand.dtype_name(cell._dtype)}"
                 )
-        if self.mode is None:
-            raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
-        check_gradients(self, x, h)
-        state = None if h is None else np.ascontiguousarray(h.array(self._dtype))
-        return x.like(self._run(x.array(self._dtype), state))
+        if cell.mode is None:
+            raise RuntimeError(f"Unknown nonlinearity: {cell.nonlinearity}")
+        check_gradients(cell, x, h)
 
-    def _check_sizes(self, x: Operand, h: Operand | None) -> None:
-        if x.shape[-1] != self.input_size:
+    def arrays(self):
+        """x and hx (or None) as the core reads them."""
+        dtype = self.rnn._dtype
+        state = None
+        if self.h is not None:
+            state = np.ascontiguousarray(self.h.array(dtype))
+        return self.x.array(dtype), state
+
+    def unsorted(self, states: np.ndarray) -> np.ndarray:
+        """The rows are as they come."""
+        return states
+
+    def _check_sizes(self) -> None:
+        cell, x, h = self.rnn, self.x, self.h
+        if x.shape[-1] != cell.input_size:
             raise ShapeError(
                 f"input has inconsistent input_size: got {x.shape[-1]} expected "
-                f"{self.input_size}"
+                f"{cell.input_size}"
             )
         if h is None:
             return
@@ -170,8 +204,8 @@ class RNNCell(Module):
                 f"Input batch size {x.shape[0]} doesn't match hidden0 batch size "
                 f"{h.shape[0]}"
             )
-        if h.shape[-1] != self.hidden_size:
+        if h.shape[-1] != cell.hidden_size:
             raise ShapeError(
                 f"hidden0 has inconsistent hidden_size: got {h.shape[-1]}, expected "
-                f"{self.hidden_size}"
+                f"{cell.hidden_size}"
             )

@@ -3,14 +3,12 @@
 data/ATTRIBUTION.md says where the speech and the weights come from.
 """
 
-import importlib
-import importlib.util
 from importlib import resources
-from time import perf_counter
 
 import numpy as np
 
 from crnn import RNN, manual_seed
+from crnn.measure import find_torch, race
 
 
 def show_shapes():
@@ -70,17 +68,6 @@ def show_speakers(rnn, weights, utterances, speakers):
     print(f"  accuracy {right / len(speakers):.1%} ({right} of {len(speakers)})")
 
 
-def find_torch():
-    """torch, or None where it is not installed.
-
-    Without an import statement, which only crnn/torch.py may have: nothing in crnn
-    needs torch, and the demo merely compares itself with it.
-    """
-    if importlib.util.find_spec("torch") is None:
-        return None
-    return importlib.import_module("torch")
-
-
 def torch_runs(torch, weights, utterances):
     """The calls to be timed, all in one and one by one, of torch on one thread."""
     torch.set_num_threads(1)
@@ -98,24 +85,14 @@ def largest_difference(torch, ours, theirs):
     return max(abs(a - b).max() for a, b in pairs)
 
 
-def race(runs, rounds=5):
-    """The least seconds of each run; interleaved, so that all meet the same noise."""
-    best = [float("inf")] * len(runs)
-    for _ in range(rounds):
-        for i, run in enumerate(runs):
-            start = perf_counter()
-            run()
-            best[i] = min(best[i], perf_counter() - start)
-    return best
-
-
 def show_times(rnn, weights, utterances):
     """Microseconds a sequence; torch.nn.RNN with the same weights where installed."""
     batch, lengths = pad(utterances)
     ours = (lambda: rnn(batch, lengths=lengths), lambda: [rnn(u) for u in utterances])
     torch = find_torch()
     theirs = torch_runs(torch, weights, utterances) if torch else ()
-    times = np.reshape(race(ours + theirs), (-1, 2)) / len(utterances) * 1e6
+    best = np.min(race(ours + theirs), axis=1)
+    times = best.reshape(-1, 2) / len(utterances) * 1e6
 
     print("\nTime a sequence   all in one   one by one")
     names = ("crnn.RNN", "torch.nn.RNN")[: len(times)]

@@ -4,14 +4,15 @@ The surface is that of torch.nn.Module as far as arrays allow it.
 """
 
 import sys
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from . import random
-from ._core import DTypeError, Network, ShapeError
+from ._core import Network, ShapeError
 from .operands import DTYPES, as_values, check_device, is_torch, parse_dtype
+from .state_dict import _IncompatibleKeys, check_mapping, match
 from .team import register_threadpoolctl
 
 MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
@@ -22,17 +23,6 @@ class ReadOnlyError(AttributeError, RuntimeError):
 
     An AttributeError, and also a RuntimeError, which torch raises at the next call.
     """
-
-
-class _IncompatibleKeys(
-    namedtuple("IncompatibleKeys", ("missing_keys", "unexpected_keys"))
-):
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        if not self.missing_keys and not self.unexpected_keys:
-            return "<All keys matched successfully>"
-        return super().__repr__()
 
 
 class Module(Network):
@@ -165,41 +155,14 @@ class Module(Network):
                 dtype does not fit; it lists them all, and nothing has been copied.
             TypeError: state_dict is no mapping.
         """
-        if not isinstance(state_dict, Mapping):
-            raise TypeError(
-                f"Expected state_dict to be dict-like, got {type(state_dict)}."
-            )
+        check_mapping(state_dict)
         parameters = self._check_initialised()
-        missing = [prefix + n for n in parameters if prefix + n not in state_dict]
-        unexpected = [
-            key
-            for key in state_dict
-            if str(key).startswith(prefix) and key[len(prefix) :] not in parameters
-        ]
-        problems, values = [], {}
-        if strict and missing:
-            problems.append(f"Missing key(s) in state_dict: {_quoted(missing)}. ")
-        if strict and unexpected:
-            problems.append(f"Unexpected key(s) in state_dict: {_quoted(unexpected)}. ")
-        for name, array in parameters.items():
-            if prefix + name in state_dict:
-                try:
-                    values[name] = as_values(state_dict[prefix + name], prefix + name)
-                except DTypeError as error:
-                    problems.append(str(error))
-                    continue
-                if values[name].shape != array.shape:
-                    problems.append(
-                        f"size mismatch for {prefix + name}: copying a param with "
-                        f"shape {values[name].shape} from checkpoint, the shape in "
-                        f"current model is {array.shape}."
-                    )
-        if problems:
-            title = f"Error(s) in loading state_dict for {type(self).__name__}:\n\t"
-            raise ShapeError(title + "\n\t".join(problems))
+        shapes = {name: array.shape for name, array in parameters.items()}
+        kind = type(self).__name__
+        values, incompatible = match(kind, shapes, state_dict, prefix, strict)
         for name, value in values.items():
             parameters[name][...] = value
-        return _IncompatibleKeys(missing, unexpected)
+        return incompatible
 
     def train(self, mode: bool = True):
         """Let dropout act (or not); returns self."""
@@ -287,7 +250,3 @@ class Module(Network):
 
 
 _DEVICES = {"cpu", "cuda", "mps", "meta", "xpu", "hip"}
-
-
-def _quoted(names: list[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)

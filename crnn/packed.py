@@ -12,32 +12,6 @@ def is_packed(value) -> bool:
     return hasattr(value, "batch_sizes") and all(hasattr(value, f) for f in _FIELDS)
 
 
-def forward(rnn, packed, hx):
-    """Run a packed batch; returns a sequence of its own type, and h_n.
-
-    hx and h_n are in the caller's order, the rows of data in that of the pack.
-    """
-    x = Operand(packed.data, "input")
-    sizes = _integers(packed.batch_sizes, "batch_sizes")
-    _check_sizes(sizes)
-    B = int(sizes[0])
-    order = _order(packed, B)
-    h = None if hx is None else Operand(hx, "hx")
-    if h is not None:
-        rnn._check_hx(h, B)
-    if not x.dtype_is(rnn._dtype) or x.ndim == 2:
-        rnn._check_input(x)
-    else:
-        raise ShapeError(f"input must have 2 dimensions, got {x.ndim}")
-    if sizes.sum() != x.shape[0]:
-        raise ShapeError(
-            f"batch_sizes add up to {sizes.sum()} rows, but data has {x.shape[0]}"
-        )
-    rnn._check_hx_dtype(h)
-    data, h_n = rnn._compute(x, h, order, batch_sizes=sizes)
-    return _replace_data(packed, data), h_n
-
-
 def _integers(value, name: str) -> np.ndarray:
     """A field as a contiguous 1-D array of int64."""
     operand = Operand(value, name)
@@ -49,7 +23,9 @@ def _integers(value, name: str) -> np.ndarray:
     return np.ascontiguousarray(array, np.int64)
 
 
-def _check_sizes(sizes: np.ndarray) -> None:
+def batch_sizes(packed) -> np.ndarray:
+    """How many rows are alive at each step, as int64; ShapeError if that cannot be."""
+    sizes = _integers(packed.batch_sizes, "batch_sizes")
     if len(sizes) == 0:
         raise ShapeError("batch_sizes is empty")
     for t in np.flatnonzero(sizes < 0)[:1]:
@@ -59,29 +35,30 @@ def _check_sizes(sizes: np.ndarray) -> None:
             f"batch_sizes must not increase, but batch_sizes[{t}] is {sizes[t]} after "
             f"{sizes[t - 1]}"
         )
+    return sizes
 
 
-def _order(packed, B: int) -> np.ndarray | None:
+def order(packed, B: int) -> np.ndarray | None:
     """sorted_indices, or None where the rows are sorted already."""
-    order = _permutation(packed.sorted_indices, "sorted_indices", B)
+    there = _permutation(packed.sorted_indices, "sorted_indices", B)
     back = _permutation(packed.unsorted_indices, "unsorted_indices", B)
-    if order is None and back is not None:
+    if there is None and back is not None:
         return np.argsort(back)
-    if back is not None and not np.array_equal(order[back], np.arange(B)):
+    if back is not None and not np.array_equal(there[back], np.arange(B)):
         raise ShapeError("unsorted_indices must be the inverse of sorted_indices")
-    return order
+    return there
 
 
 def _permutation(indices, name: str, B: int) -> np.ndarray | None:
     if indices is None:
         return None
-    order = _integers(indices, name)
-    if not np.array_equal(np.sort(order), np.arange(B)):
+    indices = _integers(indices, name)
+    if not np.array_equal(np.sort(indices), np.arange(B)):
         raise ShapeError(f"{name} must be a permutation of the {B} rows of the batch")
-    return order
+    return indices
 
 
-def _replace_data(packed, data):
+def replace_data(packed, data):
     """A sequence of the same type with the same index objects and other data."""
     return type(packed)(
         data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices

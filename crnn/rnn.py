@@ -2,20 +2,15 @@
 
 import numpy as np
 
-from . import packed, random
-from ._core import DTypeError, ShapeError
-from .arguments import check_arguments, check_nonlinearity, check_type
+from .arguments import check_arguments, check_nonlinearity
+from .call import Call
+from .convert import RNNConversions
 from .module import MODES, Module
-from .operands import (
-    Operand,
-    check_device,
-    check_gradients,
-    parse_dtype,
-    parse_lengths,
-)
+from .operands import check_device, parse_dtype
+from .vjp import Pullback
 
 
-class RNN(Module):
+class RNN(RNNConversions, Module):
     r"""An Elman RNN of one or more layers, in one or two directions.
 
     For every element of the input sequence each layer computes
@@ -212,88 +207,28 @@ class RNN(Module):
     def forward(self, input, hx=None, *, lengths=None):
         """What a call does; see the class for arguments and results."""
         self._check_initialised()
-        if packed.is_packed(input):
-            if lengths is not None:
-                raise TypeError("a packed sequence has its own lengths")
-            return packed.forward(self, input, hx)
-        x = Operand(input, "input")
-        if x.ndim not in (2, 3):
-            raise ShapeError(
-                f"RNN: Expected input to be 2D or 3D, got {x.ndim}D {x.word} instead"
-            )
-        h = None if hx is None else Operand(hx, "hx")
-        if h is not None and h.ndim != x.ndim:
-            case = "batched 3-D" if x.ndim == 3 else "unbatched 2-D"
-            raise ShapeError(
-                f"For {case} input, hx should also be {x.ndim}-D but got {h.ndim}-D "
-                f"{h.word}"
-            )
-        self._check_input(x)
-        batched = x.ndim == 3
-        B = x.shape[0 if self.batch_first else 1] if batched else 1
-        T = x.shape[1 if batched and self.batch_first else 0]
-        self._check_hx(h, B)
-        if T == 0:
-            raise ShapeError("Expected sequence length to be larger than 0 in RNN")
-        self._check_hx_dtype(h)
-        if lengths is not None:
-            if not batched:
-                raise ShapeError("lengths goes with batched 3-D input only")
-            lengths = parse_lengths(lengths, B, T)
-        return self._compute(x, h, lengths=lengths)
+        return Call(self, input, hx, lengths).run()
 
-    def _check_input(self, x: Operand) -> None:
-        if not x.dtype_is(self._dtype):
-            own = x.dtype_name(self._dtype)
-            raise DTypeError(
-                f"RNN input dtype ({x.dtype_name()}) does not match weight dtype "
-                f"({own}). Convert input: input.{x.cast}({own}), or convert model: "
-                f"model.to({x.dtype_name()})"
-            )
-        if x.shape[-1] != self.input_size:
-            raise ShapeError(
-                "input.size(-1) must be equal to input_size. Expected "
-                f"{self.input_size}, got {x.shape[-1]}"
-            )
+    def vjp(self, input, hx=None, *, lengths=None):
+        """A call that can be backpropagated.
 
-    def _check_hx(self, h: Operand | None, B: int) -> None:
-        if h is None:
-            return
-        D = 2 if self.bidirectional else 1
-        expected = (self.num_layers * D, B, self.hidden_size)
-        got = list(h.shape) if h.ndim != 2 else [h.shape[0], 1, h.shape[1]]
-        if got != list(expected):
-            raise ShapeError(f"Expected hidden size {expected}, got {got}")
+        Args:
+            input, hx, lengths: as of a call.
 
-    def _check_hx_dtype(self, h: Operand | None) -> None:
-        if h is not None and not h.dtype_is(self._dtype):
-            raise DTypeError(
-                "mat1 and mat2 must have the same dtype, but got "
-                f"{h.dtype_name()} and {h.dtype_name(self._dtype)}"
-            )
+        Returns:
+            (output, h_n, pullback): the results of the call, and a `Pullback`, a
+            function from their gradients to those of input, hx and the parameters.
 
-    def _compute(self, x: Operand, h: Operand | None, order=None, **ragged):
-        """Run checked operands; order sorts the rows of the states, if given."""
-        if self.mode not in MODES.values():
-            raise AssertionError(f"mode must be RNN_TANH or RNN_RELU, got {self.mode}")
-        check_type("batch_first", self.batch_first, bool)
-        check_type("bidirectional", self.bidirectional, bool)
-        if isinstance(self.num_layers, bool):
-            raise TypeError("num_layers should be of type int, got: bool")
-        masks = None
-        if self.training and self.dropout != 0 and self.num_layers > 1:
-            width = self.hidden_size * (2 if self.bidirectional else 1)
-            masks = random.dropout_masks(
-                self.num_layers - 1,
-                (*x.shape[:-1], width),
-                self._dtype,
-                self.dropout,
-            )
-        check_gradients(self, x, h)
-        state = None if h is None else np.ascontiguousarray(h.array(self._dtype))
-        if order is not None and state is not None:
-            state = state.take(order, axis=1)
-        output, h_n = self._run(x.array(self._dtype), state, masks=masks, **ragged)
-        if order is not None:
-            h_n = h_n.take(np.argsort(order), axis=1)
-        return x.like(output), x.like(h_n)
+        Example:
+            >>> rnn = RNN(10, 20)
+            >>> output, h_n, pullback = rnn.vjp(np.ones((5, 3, 10), np.float32))
+            >>> gradients = pullback(np.ones_like(output))
+            >>> gradients["weight_ih_l0"].shape, gradients["input"].shape
+            ((20, 10), (5, 3, 10))
+        """
+        self._check_initialised()
+        call = Call(self, input, hx, lengths)
+        output, h_n, tape = call.record()
+        data = output if call.packed is None else output.data
+        shapes = ("d_output", tuple(data.shape)), ("d_h_n", tuple(h_n.shape))
+        return output, h_n, Pullback(self._names(), tape, call, shapes)

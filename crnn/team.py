@@ -8,10 +8,14 @@ import contextlib
 import operator
 import os
 import sys
+import threading
 import warnings
 
 from . import _core
 from .config import __version__
+
+_core.set_main_thread(threading.main_thread().ident)
+os.register_at_fork(after_in_child=lambda: _core.set_main_thread(threading.get_ident()))
 
 _threadpoolctl = None  # the module in which crnn is registered
 

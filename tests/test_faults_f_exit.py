@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from faults import run_python
+from faults import LINUX, run_python
 from threaded import PRELUDE
 
 SECONDS = 60
@@ -68,3 +68,40 @@ check_calls(calls, expected)
 """
     done = run_python(PRELUDE + code, timeout=SECONDS)
     assert done.stderr == "" and "called" in done.stdout
+
+
+@pytest.mark.skipif(not LINUX, reason="looks at /proc")
+def test_fault_89_no_thread_dies_while_its_team_works():
+    """The members use its stack: it must not take the GIL, which would end it."""
+    code = """
+def tasks():
+    states = {}
+    for task in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{task}/stat") as file:
+            name, state = file.read().split()[1:3]
+        states[int(task)] = name, state
+    return states
+
+class Late:
+    "Its end holds up that of the interpreter, beyond the last lock."
+    def __del__(self, time=time, tasks=tasks, os=os, open=open):
+        for _ in range(10):
+            end = time.perf_counter() + 0.02
+            while time.perf_counter() < end:
+                pass
+            now = tasks()
+            if ("(crnn)", "R") in now.values():
+                print("works" if callers[0] in now else "died", flush=True)
+
+callers = []
+net, x = crnn.RNN(64, 1024), np.broadcast_to(np.float32(0.5), (64, 2**11, 64))
+def use():
+    callers.append(threading.get_native_id())
+    net(x)
+
+sys.modules["late"] = Late()
+threading.Thread(target=use, daemon=True).start()
+time.sleep(0.15)
+"""
+    done = run_python(PRELUDE + code, timeout=SECONDS)
+    assert "died" not in done.stdout and done.stderr == ""

@@ -176,7 +176,7 @@ def test_public_names_are_documented():
     for name in crnn.__all__:
         value = getattr(crnn, name)
         assert name == "__version__" or inspect.getdoc(value), name
-    modules = {p.stem for p in PACKAGE.glob("*.py")} | {"_core"}
+    modules = {p.stem for p in PACKAGE.glob("*")} | {"_core"}
     public = {n for n in vars(crnn) if not n.startswith("_")} - modules
     assert public <= set(crnn.__all__)
     assert re.fullmatch(r"\d+\.\d+\.\d+\w*", crnn.__version__)

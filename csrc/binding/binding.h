@@ -108,6 +108,13 @@ typedef struct {
 void team_acquire(team_loan *loan, size_t wanted, crnn_watch *watch);
 bool team_release(team_loan *loan);
 
+/*
+ * Whether this thread runs Python's signal handlers.  No other may take the GIL in the
+ * midst of a call: while the interpreter exits, that ends a daemon thread or never
+ * returns, and the members of its team still use its stack.
+ */
+bool on_main_thread(void);
+
 extern PyMethodDef thread_functions[];
 
 /*

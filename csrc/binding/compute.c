@@ -80,6 +80,7 @@ bool call_can_read(const pending_call *c, const crnn_view *states)
 typedef struct {
     PyThreadState *thread;
     unsigned long caller;
+    bool handles_signals;
     uint64_t looked;
     atomic_bool raised;
 } signal_watch;
@@ -89,7 +90,8 @@ typedef struct {
 static bool interrupted(void *context)
 {
     signal_watch *watch = context;
-    if (atomic_load(&watch->raised) || PyThread_get_thread_ident() != watch->caller)
+    if (atomic_load(&watch->raised) || !watch->handles_signals ||
+        PyThread_get_thread_ident() != watch->caller)
         return atomic_load(&watch->raised);
     const uint64_t now = crnn_now();
     if (now - watch->looked < SIGNAL_INTERVAL_NS)
@@ -102,9 +104,8 @@ static bool interrupted(void *context)
     return raised;
 }
 
-/* Compute in the default floating-point environment; the caller finds his own again. */
-static crnn_status compute_with(const pending_call *c, const crnn_team *team,
-                                const crnn_watch *watch)
+static crnn_status compute_planned(const pending_call *c, const crnn_team *team,
+                                   const crnn_watch *watch)
 {
     _Alignas(64) char stack[STACK_SCRATCH];
     const crnn_gradients *g = c->gradients;
@@ -118,18 +119,27 @@ static crnn_status compute_with(const pending_call *c, const crnn_team *team,
     void *scratch = bytes <= sizeof stack ? stack : crnn_alloc(bytes);
     if (!scratch)
         return CRNN_NO_MEMORY;
-    const crnn_fpenv callers = crnn_fpenv_enter();
     status = g ? crnn_backward(&c->net, &c->batch, g, &plan, team, watch, scratch)
                : crnn_forward(&c->net, &c->batch, &plan, team, watch, scratch);
-    crnn_fpenv_leave(callers);
     if (scratch != stack)
         crnn_free(scratch);
+    return status;
+}
+
+/* Compute in the default floating-point environment; the caller finds his own again. */
+static crnn_status compute_with(const pending_call *c, const crnn_team *team,
+                                const crnn_watch *watch)
+{
+    const crnn_fpenv callers = crnn_fpenv_enter();
+    const crnn_status status = compute_planned(c, team, watch);
+    crnn_fpenv_leave(callers);
     return status;
 }
 
 static crnn_status compute_released(const pending_call *c, size_t wanted)
 {
     signal_watch context = {.caller = PyThread_get_thread_ident(),
+                            .handles_signals = on_main_thread(),
                             .looked = crnn_now()};
     crnn_watch watch = {interrupted, &context};
     crnn_status status;

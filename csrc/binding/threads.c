@@ -1,7 +1,30 @@
 /*
  * threads.c - the team that a call borrows; functions of the module on threads.
  */
+#include <stdatomic.h>
+
 #include "binding.h"
+
+static _Atomic(unsigned long) main_thread;
+
+bool on_main_thread(void)
+{
+    return PyThread_get_thread_ident() == atomic_load(&main_thread);
+}
+
+PyDoc_STRVAR(set_main_thread_doc,
+             "set_main_thread(ident, /)\n--\n\nName the thread that runs signal "
+             "handlers; calls on others do not look for signals.");
+
+static PyObject *set_main_thread(PyObject *module, PyObject *number)
+{
+    (void)module;
+    const unsigned long ident = PyLong_AsUnsignedLong(number);
+    if (PyErr_Occurred())
+        return NULL;
+    atomic_store(&main_thread, ident);
+    Py_RETURN_NONE;
+}
 
 static bool ask_watch(void *context)
 {
@@ -192,6 +215,7 @@ PyMethodDef thread_functions[] = {
     {"assume_cpus", assume_cpus, METH_O, assume_cpus_doc},
     {"cpu_quota", cpu_quota, METH_O, cpu_quota_doc},
     {"stop_team", stop_team, METH_NOARGS, stop_team_doc},
+    {"set_main_thread", set_main_thread, METH_O, set_main_thread_doc},
     {"run_team", run_team, METH_VARARGS, run_team_doc},
     {0},
 };

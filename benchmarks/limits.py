@@ -1,0 +1,85 @@
+"""What this machine allows: its measured peaks, and the least time of a case.
+
+python benchmarks/limits.py
+"""
+
+import ctypes
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from native import library
+
+LEVELS = ("L1", "L2", "L3", "DRAM")
+DEFAULT_SIZES = (32 << 10, 512 << 10, 8 << 20)
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One core: flop/s of fused multiply-adds; sizes in bytes of L1 to L3, and the
+    bytes/s read from each of them and from DRAM."""
+
+    peak: float
+    sizes: tuple[int, ...]
+    rates: tuple[float, ...]
+
+    def level(self, size):
+        """The index of the smallest memory that holds so many bytes and has room."""
+        return sum(size >= own for own in self.sizes)
+
+    def limit(self, case, threads=1):
+        """The seconds that a case takes at least on so many cores.
+
+        A step multiplies B rows by W_hh and reads W_hh once, of which each core holds
+        its share; before the steps all inputs meet W_ih in one product.  Bounds are
+        those of float32 and of a network whose layers run one after the other.
+        """
+        weights = 4 * case.H**2 / threads
+        level = self.level(weights)
+        cores = threads if LEVELS[level] != "DRAM" else 1
+        reading = weights * threads / (self.rates[level] * cores)
+        multiplying = 2 * rows(case) * case.H**2 / (self.peak * threads)
+        steps = case.L * case.D * np.maximum(multiplying, reading).sum()
+        recurrent = 2 * case.L * case.D * case.H**2 * rows(case).sum()
+        return steps + (case.flop - recurrent) / (self.peak * threads)
+
+    def __str__(self):
+        rates = zip(LEVELS, self.rates, strict=True)
+        return f"FMA {self.peak / 1e9:.0f} GF/s, read GB/s " + ", ".join(
+            f"{name} {rate / 1e9:.0f}" for name, rate in rates
+        )
+
+
+def rows(case):
+    """The rows that take part in each step, (T,)."""
+    if case.lengths is None:
+        return np.full(case.T, case.B)
+    return (np.arange(case.T)[:, None] < np.array(case.lengths)).sum(axis=1)
+
+
+def cache_sizes():
+    """Bytes of L1 to L3, as Linux tells them; usual ones where it does not."""
+    sizes = dict(zip("123", DEFAULT_SIZES, strict=True))
+    for cache in CACHES.glob("index*"):
+        if (cache / "type").read_text().strip() != "Instruction":
+            kib = (cache / "size").read_text().strip().removesuffix("K")
+            sizes[(cache / "level").read_text().strip()] = int(kib) << 10
+    return tuple(sizes[level] for level in "123")
+
+
+def measure(seconds=0.1):
+    """The Machine, each of its numbers the best of trials over so many seconds."""
+    lib = library(Path(__file__).with_name("peak.c"), "-ffp-contract=fast")
+    lib.peak_flops.restype = lib.read_rate.restype = ctypes.c_double
+    lib.peak_flops.argtypes = [ctypes.c_double]
+    lib.read_rate.argtypes = [ctypes.c_size_t, ctypes.c_double]
+    sizes = cache_sizes()
+    # Half of a level, so that nothing else drives the block out; DRAM: far from cached.
+    blocks = [size // 2 for size in sizes] + [max(4 * sizes[-1], 64 << 20)]
+    rates = tuple(lib.read_rate(block, seconds) for block in blocks)
+    return Machine(lib.peak_flops(seconds), sizes, rates)
+
+
+if __name__ == "__main__":
+    print(measure())

@@ -1,0 +1,177 @@
+"""Measure everything, and write it down: README.md's numbers, this folder's, figures.
+
+    python benchmarks/report.py                 measures; takes a quarter of an hour
+    python benchmarks/report.py --keep          writes again what was measured before
+
+What was measured is kept in build/benchmarks/results.json.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import footprint
+import growth
+import plots
+from cases import ENTRIES, ROOT
+from compare import run
+from contest import ENGINES, FULL, QUICK
+from limits import Machine
+from tables import SPEED, absences, losses, markdown_table, speed_cells, thread_table
+
+FOLDER = Path(__file__).parent
+RESULTS = ROOT / "build" / "benchmarks" / "results.json"
+START, END = "<!-- speed -->", "<!-- /speed -->"
+
+LEGEND = """\
+us a call, the least of all rounds and in parentheses the median. One process for each
+engine, bound to the same CPUs, with equal threads; outputs checked before timing;
+rounds interleaved. `limit` is the least time that this machine allows, from its FMA
+peak and read rates measured in the same run; `% of peak` is that of the FMA peak."""
+
+PAGE = """\
+# Benchmarks
+
+Everything here is written by `python benchmarks/report.py`, which needs
+`pip install -e '.[bench,peers]'` and, for oneDNN, a C++ compiler and `libdnnl-dev`.
+For one table: `python benchmarks/compare.py --help`.
+
+{setting}
+
+{legend}
+
+{speed}
+
+## Verdict
+
+{verdict}
+
+![GF/s of all cases below the roofs of one core](roofline.svg)
+
+## From one thread to several
+
+{threads}
+
+## Growth
+
+One thread. Where time grows linearly, columns stay level or fall.
+
+{growth}
+
+![us a call over the number of steps](latency.svg)
+
+## Import, disk, memory
+
+{footprint}
+"""
+
+README = """\
+{setting}
+
+{legend}
+
+{speed}
+
+![GF/s of all cases below the roofs of one core](benchmarks/roofline.svg)
+![us a call over the number of steps](benchmarks/latency.svg)
+"""
+
+
+def show(line):
+    print(line, flush=True)
+
+
+def measure(effort, peers):
+    """All that the page shows; growth in fewer rounds."""
+    found = run(
+        ENTRIES, peers, (1, 2), effort, show=lambda line: print(line, flush=True)
+    )
+    quick = effort == QUICK
+    print("\ngrowth", flush=True)
+    engines = ("crnn", *peers)
+    found["growth"] = growth.measure(growth.QUICK if quick else growth.FULL, engines)
+    print("footprint", flush=True)
+    found["footprint"] = footprint.measure()
+    return found
+
+
+def setting(found, machine):
+    versions = ", ".join(f"{name} {v}" for name, v in found["versions"].items())
+    effort = found["effort"]
+    return (
+        f"{found['cpu']}; a core: {machine}. {versions}. {effort['rounds']} rounds of "
+        f"{effort['seconds'] * 1e3:g} ms, or of one call where that takes longer. Load "
+        f"of the machine when it began: {found['load']:.1f}."
+    )
+
+
+def speed_table(found, machine, threads):
+    rows = [row for row in found["rows"] if row["threads"] == threads]
+    return markdown_table(SPEED, [speed_cells(row, machine) for row in rows])
+
+
+def bullets(lines):
+    return "\n".join(f"- {line}" for line in lines) or "- none"
+
+
+def verdict(rows):
+    return (
+        f"Where crnn is slower than an engine:\n\n{bullets(losses(rows))}\n\n"
+        f"What did not run:\n\n{bullets(absences(rows))}"
+    )
+
+
+def write(found):
+    """The figures and both pages."""
+    machine = Machine(**found["machine"])
+    plots.roofline(found["rows"], machine)
+    plots.latency(found["growth"]["T"])
+    counts = sorted({row["threads"] for row in found["rows"]})
+    speeds = [
+        f"## On {n} thread{'s' * (n > 1)}\n\n{speed_table(found, machine, n)}"
+        for n in counts
+    ]
+    shared = {"setting": setting(found, machine), "legend": LEGEND}
+    page = PAGE.format(
+        **shared,
+        speed="\n\n".join(speeds),
+        verdict=verdict(found["rows"]),
+        threads=thread_table(found["rows"]),
+        growth=growth.tables(found["growth"]),
+        footprint=footprint.tables(found["footprint"]),
+    )
+    (FOLDER / "README.md").write_text(page)
+    replace_marked(
+        ROOT / "README.md",
+        README.format(**shared, speed=speed_table(found, machine, 1)),
+    )
+
+
+def replace_marked(path, text):
+    """Put text between the two markers of a file; one without them is left alone."""
+    old = path.read_text() if path.exists() else ""
+    before, start, rest = old.partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        print(f"{path.name} has no {START} and {END}: left as it is")
+        return
+    path.write_text(f"{before}{START}\n{text}{END}{after}")
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--keep", action="store_true", help="measure nothing")
+    parser.add_argument("--quick", action="store_true", help="few and short rounds")
+    parser.add_argument("--peers", default=",".join(ENGINES), help="comma-separated")
+    options = parser.parse_args()
+    if not options.keep:
+        effort = QUICK if options.quick else FULL
+        found = measure(effort, options.peers.split(","))
+        RESULTS.write_text(json.dumps(found) + "\n")
+    write(json.loads(RESULTS.read_text()))
+
+
+if __name__ == "__main__":
+    main()
