@@ -118,6 +118,7 @@ def test_assigned_parameters(torch):
         state = {n: torch.ones_like(p) / 8 for n, p in net.state_dict().items()}
         net.load_state_dict(state, assign=True)
     agree(torch, plain, ours)
+    plain, ours = twins(I, H)
     for net in plain, ours:
         del net.bias_hh_l0  # the old tensor stays in use
         net.extra = torch.nn.Parameter(torch.ones(1))

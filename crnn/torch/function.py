@@ -31,6 +31,10 @@ def kept_weights(needs, num_layers, num_directions, bias, several_steps):
     return tuple(kept)
 
 
+def _versions(tensors):
+    return [t._version for t in tensors if t is not None]
+
+
 def _is_dense(gradient):
     if type(gradient) is not torch.Tensor or gradient.layout is not torch.strided:
         return False
@@ -70,7 +74,7 @@ class Recurrence(torch.autograd.Function):
         kept = compress(weights, ctx.kept)
         # What a cell's own backward reads is its result.
         ctx.save_for_backward(input, hx, *kept, *masks, *[results] * call.is_cell)
-        ctx.versions = [w._version for w in weights]
+        ctx.versions = _versions(ctx.rest)
         return results
 
     @staticmethod
@@ -88,7 +92,7 @@ class Recurrence(torch.autograd.Function):
             saved = iter(saved)
             weights = [w if w is not None else next(saved) for w in ctx.rest]
             masks = list(islice(saved, (call.num_layers - 1) * (call.dropout > 0)))
-            if [w._version for w in weights] != ctx.versions:
+            if _versions(ctx.rest) != ctx.versions:
                 raise RuntimeError(_EDITED)
             if again:
                 operands = [input, hx, *weights]
