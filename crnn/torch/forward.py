@@ -8,6 +8,7 @@ import functools
 from operator import is_
 
 import torch
+from torch import _VF  # noqa: F401 torch.jit looks up here what torch's forward names
 from torch.nn.utils.rnn import PackedSequence
 
 from .. import _core
