@@ -81,6 +81,20 @@ def test_gradient_penalty_reaches_every_parameter(torch):
     assert_same_gradients(ours.parameters(), plain.parameters())
 
 
+@pytest.mark.parametrize("layout", ["batched", "unbatched", "packed", "batch_first"])
+def test_second_derivatives_without_hx(torch, layout):
+    pair = twins(I, H, 2, batch_first=layout == "batch_first", dtype=torch.float64)
+    x = torch.randn(T, *[B] * (layout != "unbatched"), I, dtype=torch.float64)
+    if layout == "packed":
+        x = torch.nn.utils.rnn.pack_padded_sequence(x, [5, 2])
+    for net in pair:
+        output, h_n = net(x)
+        total = loss_of((output, h_n))
+        found = torch.autograd.grad(total, list(net.parameters()), create_graph=True)
+        sum(g.square().sum() for g in found).backward()
+    assert_same_gradients(pair[1].parameters(), pair[0].parameters())
+
+
 def test_third_derivatives(torch):
     plain, ours = twins(I, H, dtype=torch.float64)
     x = doubles(torch, 2, 1, I)

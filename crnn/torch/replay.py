@@ -64,7 +64,8 @@ def _rnn(call, operands, masks):
         x = x if is_batched else x.unsqueeze(1 - T_axis)
     if hx is None:
         hx = x.new_zeros(L * D, B, call.hidden_size)
-    hx = hx if is_batched else hx.unsqueeze(1)
+    elif not is_batched:
+        hx = hx.unsqueeze(1)
     layer_of = _VF.rnn_tanh if call.mode == "RNN_TANH" else _VF.rnn_relu
     last = [] if layout else [call.batch_first]
     n = len(weights) // L
