@@ -82,9 +82,7 @@ def test_what_an_optimizer_does_between(torch):
             torch._foreach_add_(biases, 1.0)
         loss.backward()
     assert_same_gradients(ours.parameters(), plain.parameters())
-    (first,) = torch.autograd.grad(
-        loss_of(ours(x)), ours.bias_ih_l0, create_graph=True
-    )
+    (first,) = torch.autograd.grad(loss_of(ours(x)), ours.bias_ih_l0, create_graph=True)
     assert first.requires_grad
     loss = loss_of(ours(x))
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Wrong calls of crnn.torch: torch's exceptions and words, and ours where it has none."""
+"""Wrong calls of crnn.torch: torch's words, and ours where it has none."""
 
 import pytest
 from twins import counted, twins

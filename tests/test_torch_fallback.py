@@ -1,4 +1,4 @@
-"""What crnn.torch leaves to torch: it computes it, or says why not, in its own words."""
+"""What crnn.torch leaves to torch, to compute or to say why not in its own words."""
 
 import io
 import warnings
@@ -47,9 +47,7 @@ def test_autocast(torch, dtype):
     _, ours = twins(I, H)
     output, _ = ours(x)
     with torch.autocast("cpu", dtype=torch.bfloat16):  # backward is as forward was
-        (d_x,) = torch.autograd.grad(
-            output.sum(), ours.weight_hh_l0, create_graph=True
-        )
+        (d_x,) = torch.autograd.grad(output.sum(), ours.weight_hh_l0, create_graph=True)
     assert d_x.dtype is torch.float32
 
 

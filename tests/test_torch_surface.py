@@ -1,4 +1,4 @@
-"""crnn.torch's modules as modules: everything inherited works, on what was inherited."""
+"""crnn.torch's modules as modules: everything that is inherited works."""
 
 import copy
 import io

@@ -61,7 +61,9 @@ def check(net, given, hx):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(map(str, o.values())))
+@pytest.mark.parametrize(
+    "options", OPTIONS, ids=lambda o: "-".join(map(str, o.values()))
+)
 def test_every_option_and_layout(torch, options, dtype):
     torch.manual_seed(1)
     plain, ours = twins(I, H, **options, dtype=getattr(torch, dtype))

@@ -107,7 +107,7 @@ def record(net, call: Call, input, hx, masks):
 
 
 class Tape:
-    """What a forward pass left for backward ones; it owns or holds all that it reads."""
+    """What a forward pass left for backward ones; it keeps alive all that it reads."""
 
     __slots__ = ("_h", "_places", "_tape", "_x")
 

@@ -28,8 +28,12 @@ def gradients(call, operands, masks, d_results, needs):
             else t.detach().requires_grad_(need)
             for t, need in zip(operands, needs, strict=True)
         ]
-        results = _cell(call, *operands) if call.is_cell else _rnn(call, operands, masks)
-        pairs = [(r, d) for r, d in zip(results, d_results, strict=True) if d is not None]
+        results = (
+            _cell(call, *operands) if call.is_cell else _rnn(call, operands, masks)
+        )
+        pairs = [
+            (r, d) for r, d in zip(results, d_results, strict=True) if d is not None
+        ]
         if not pairs:
             return [None] * len(operands)
         found = torch.autograd.grad(
