@@ -280,3 +280,15 @@ def test_numpy_networks_point_here(torch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert isinstance(crnn.torch.RNN(I, H), torch.nn.RNN)
+
+
+def test_memory_of_tensors_stays_resizable(torch):
+    """A call must leave no mark on what it reads."""
+    _, ours = twins(I, H)
+    x, hx = torch.randn(T, B, I), torch.randn(1, B, H)
+    ours(x, hx)[0].sum().backward()
+    with torch.no_grad():
+        ours(x, hx)
+    for tensor in x, hx, *ours.parameters():
+        assert tensor.untyped_storage().resizable()
+    x.resize_(2 * T, B, I)

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.utils.dlpack import to_dlpack
 
 from .. import _core
 
+_CPU = (1, 0)  # in DLPack's words
 # Elements up to which NumPy transposes a matrix sooner than torch does.
 _NUMPY_COPIES = 4096
 
@@ -42,12 +44,12 @@ def network(call: Call, dtype: torch.dtype, weights):
         UnfitError: they are not what the sizes ask for, or of several dtypes.
     """
     net = _core.Network()
-    net._allocate(dtype.itemsize, *call[:5])
-    net.mode, net.batch_first, net._is_cell = call.mode, call.batch_first, call.is_cell
     try:
-        net._load([w.numpy() for w in weights])
-    except (TypeError, ValueError, RuntimeError) as error:
+        net._allocate(dtype.itemsize, *call[:5])
+        net._load([_array(w) for w in weights])
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise UnfitError from error
+    net.mode, net.batch_first, net._is_cell = call.mode, call.batch_first, call.is_cell
     return net
 
 
@@ -73,8 +75,29 @@ def draw_masks(call: Call, input) -> list[torch.Tensor]:
     return masks
 
 
+class _Export:
+    """A tensor for numpy.from_dlpack.
+
+    Tensor.numpy() would forbid to resize the tensor's memory, for good.
+    """
+
+    __slots__ = ("_tensor",)
+
+    def __init__(self, tensor):
+        self._tensor = tensor
+
+    def __dlpack__(self, **options):
+        return to_dlpack(self._tensor)
+
+    def __dlpack_device__(self):
+        return _CPU
+
+
 def _array(tensor):
-    return None if tensor is None else tensor.resolve_neg().numpy()
+    """A read-only array of a tensor's memory."""
+    if tensor is None:
+        return None
+    return np.from_dlpack(_Export(tensor.resolve_neg()))
 
 
 def _rows(tensor):

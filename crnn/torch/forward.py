@@ -7,6 +7,7 @@ method answers, with its own words.
 import functools
 from operator import is_
 
+import numpy as np
 import torch
 from torch import _VF  # noqa: F401 torch.jit looks up here what torch's forward names
 from torch.nn.utils.rnn import PackedSequence
@@ -156,7 +157,7 @@ def _packed(self, sequence, hx):
         raise _core.ShapeError(
             f"batch_sizes add up to {sum(sizes)} rows, but data has {N}"
         )
-    call = _call_of(self, len(sizes), False, batch_sizes.contiguous().numpy())
+    call = _call_of(self, len(sizes), False, np.array(sizes, np.int64))
     shape = (call.num_layers * call.num_directions, B, call.hidden_size)
     _check_order(sorted_indices, unsorted_indices, hx, shape)
     if hx is not None:
