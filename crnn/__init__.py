@@ -26,6 +26,7 @@ from .team import (
 from .team import read_environment as _read_environment
 
 if _typing.TYPE_CHECKING:
+    from .explain import explain
     from .onnx import from_onnx, to_onnx
     from .weights import load, save
 
@@ -36,6 +37,7 @@ __all__ = [
     "RNNCell",
     "ShapeError",
     "__version__",
+    "explain",
     "from_onnx",
     "get_num_threads",
     "isas",
@@ -54,7 +56,13 @@ _read_environment()
 register_threadpoolctl()
 
 # What not every program needs is imported when it is first used.
-_LAZY = {"load": "weights", "save": "weights", "from_onnx": "onnx", "to_onnx": "onnx"}
+_LAZY = {
+    "explain": "explain",
+    "from_onnx": "onnx",
+    "load": "weights",
+    "save": "weights",
+    "to_onnx": "onnx",
+}
 
 
 def __getattr__(name: str):

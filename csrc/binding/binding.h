@@ -82,6 +82,10 @@ extern PyType_Spec tape_spec;
 PyObject *network_record(PyObject *self, PyObject *args, PyObject *kwargs);
 extern const char network_record_doc[];
 
+/* compute.c: how a call with this array would be divided; false with an exception. */
+bool call_plan(const network_object *self, PyArrayObject *x, size_t threads,
+               bool backward, crnn_plan *plan);
+
 /* call.c, run.c: from arrays to arrays. */
 PyObject *network_call(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *network_run(PyObject *self, PyObject *args, PyObject *kwargs);
@@ -114,6 +118,9 @@ bool team_release(team_loan *loan);
  * returns, and the members of its team still use its stack.
  */
 bool on_main_thread(void);
+
+/* For tests: the schedule that calls of any size shall use, or CRNN_ALONE. */
+crnn_schedule preferred_schedule(void);
 
 extern PyMethodDef thread_functions[];
 

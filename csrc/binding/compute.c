@@ -157,7 +157,7 @@ static crnn_status compute_released(const pending_call *c, size_t wanted)
 crnn_status call_compute(const pending_call *c)
 {
     const size_t work = crnn_forward_work(&c->net, &c->batch);
-    if (work < RELEASE_WORK)
+    if (work < RELEASE_WORK && !preferred_schedule())
         return compute_with(c, &(crnn_team){.size = 1}, NULL);
     /* A weak reference to an array makes NumPy refuse to resize it. */
     PyObject *const arrays[] = {c->x, c->h0, c->dy, c->dhn};
@@ -166,11 +166,34 @@ crnn_status call_compute(const pending_call *c)
     for (size_t i = 0; i < 4 && held; i++)
         held = !arrays[i] || (weak[i] = PyWeakref_NewRef(arrays[i], NULL));
     const crnn_status status =
-        held ? compute_released(c, work < TEAM_WORK ? 1 : CRNN_MAX_THREADS)
+        held ? compute_released(
+                   c, work < TEAM_WORK && !preferred_schedule() ? 1 : CRNN_MAX_THREADS)
              : CRNN_NO_MEMORY;
     for (size_t i = 0; i < 4; i++)
         Py_XDECREF(weak[i]);
     return status;
+}
+
+bool call_plan(const network_object *self, PyArrayObject *x, size_t threads,
+               bool backward, crnn_plan *plan)
+{
+    if (!self->memory)
+        return raise_uninitialised(self);
+    const module_state *state = state_of(self);
+    if (!state)
+        return false;
+    pending_call c;
+    call_prepare(&c, self, state->variant, call_layout_of(self, PyArray_NDIM(x)));
+    const bool fits = array_require((PyObject *)x, "x", c.type_num, axes_of[c.layout].x,
+                                    &c.sizes, &c.batch.x);
+    c.batch.num_steps = SIZE(&c.sizes, 'T');
+    c.batch.num_rows = SIZE(&c.sizes, 'B');
+    const crnn_team team = {.size = threads, .awake = true, .calm = true};
+    if (fits)
+        *plan = backward ? crnn_plan_backward(&c.net, &c.batch, &team)
+                         : crnn_plan_forward(&c.net, &c.batch, &team);
+    Py_CLEAR(c.memory);
+    return fits;
 }
 
 PyObject *call_finish(pending_call *c)

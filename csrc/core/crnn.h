@@ -104,11 +104,21 @@ typedef struct {
     void *context;
 } crnn_watch;
 
+/* How a call is divided among threads. */
+typedef enum {
+    CRNN_ALONE,
+    CRNN_ROWS,       /* parts of the batch, each through the whole network */
+    CRNN_DIRECTIONS, /* the two directions of a layer */
+    CRNN_LAYERS,     /* layers, each a few steps behind the one below */
+    CRNN_COLUMNS,    /* hidden units, with a barrier at every step */
+} crnn_schedule;
+
 /* Threads that the caller lends to a call. */
 typedef struct {
     size_t size; /* at least 1; 1 is the caller alone, and the functions may be NULL */
     bool awake;  /* no member sleeps: run() costs little */
     bool calm;   /* no member had to wait long of late: so does barrier() */
+    crnn_schedule preferred; /* wherever it can be; CRNN_ALONE: what costs least */
     /* Call task(argument, i) for i in 0 .. n-1, in this order, each on whichever thread
      * comes for it, and return when all have ended. */
     void (*share)(void *context, size_t n, void (*task)(void *argument, size_t i),
@@ -122,15 +132,6 @@ typedef struct {
     void *context;
 } crnn_team;
 
-/* How a call is divided among threads. */
-typedef enum {
-    CRNN_ALONE,
-    CRNN_ROWS,       /* parts of the batch, each through the whole network */
-    CRNN_DIRECTIONS, /* the two directions of a layer */
-    CRNN_LAYERS,     /* layers, each a few steps behind the one below */
-    CRNN_COLUMNS,    /* hidden units, with a barrier at every step */
-} crnn_schedule;
-
 typedef struct {
     crnn_schedule schedule;
     size_t threads; /* that can be of use */
@@ -138,7 +139,7 @@ typedef struct {
     size_t part_rows;
     size_t span_steps; /* steps whose inputs are projected in one product */
     bool packed;       /* the matrices are copied into panels first */
-    double cycles;     /* estimated */
+    double share;      /* of one thread's time, estimated */
 } crnn_plan;
 
 crnn_plan crnn_plan_forward(const crnn_network *net, const crnn_batch *batch,

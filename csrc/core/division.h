@@ -17,9 +17,11 @@ typedef struct {
     crnn_stage stage; /* what lanes that divide a run are at */
 } crnn_division;
 
-static inline size_t crnn_num_lanes(const crnn_plan *plan)
+static inline size_t crnn_num_lanes(const crnn_call *call)
 {
-    return crnn_max(plan->parts, plan->threads);
+    const crnn_plan *plan = call->plan;
+    return plan->schedule == CRNN_LAYERS ? call->net->num_layers
+                                         : crnn_max(plan->parts, plan->threads);
 }
 
 /* Places in scratch memory; without a base it only counts. */

@@ -96,8 +96,8 @@ void crnn_take_division(crnn_division *d, crnn_scratch *m)
     d->call.state_bytes =
         crnn_mul(d->call.net->hidden_size, d->call.net->kernels->element);
     d->runs = crnn_take(m, plan->parts, sizeof *d->runs);
-    d->lanes = crnn_take(m, crnn_num_lanes(plan), sizeof *d->lanes);
-    const size_t tasks = crnn_max(crnn_num_lanes(plan), 2 * plan->threads);
+    d->lanes = crnn_take(m, crnn_num_lanes(&d->call), sizeof *d->lanes);
+    const size_t tasks = crnn_max(crnn_num_lanes(&d->call), 2 * plan->threads);
     d->ended = crnn_take(m, tasks, sizeof *d->ended);
     if (!batch->h0.data)
         d->call.zeros = crnn_take(m, 1, d->call.state_bytes);
@@ -106,7 +106,7 @@ void crnn_take_division(crnn_division *d, crnn_scratch *m)
             crnn_take(m, crnn_mul(2, batch->num_rows), sizeof *d->call.places);
     for (size_t i = 0; i < plan->parts; i++)
         take_run(d, i, m);
-    for (size_t i = 0; i < crnn_num_lanes(plan); i++)
+    for (size_t i = 0; i < crnn_num_lanes(&d->call); i++)
         take_lane(d, i, m);
 }
 
