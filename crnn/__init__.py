@@ -26,6 +26,11 @@ from .team import (
 from .team import read_environment as _read_environment
 
 if _typing.TYPE_CHECKING:
+    from . import estimators as estimators
+    from . import layers as layers
+    from . import plot as plot
+    from . import sequences as sequences
+    from . import training as training
     from .explain import explain
     from .onnx import from_onnx, to_onnx
     from .weights import load, save
@@ -63,11 +68,12 @@ _LAZY = {
     "save": "weights",
     "to_onnx": "onnx",
 }
+_MODULES = {"estimators", "layers", "plot", "sequences", "training"}
 
 
 def __getattr__(name: str):
-    if name == "torch":  # it imports torch: for those alone who ask for it
-        return _import_module(".torch", __name__)
+    if name in _MODULES or name == "torch":  # not in dir(): it imports torch
+        return _import_module(f".{name}", __name__)
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(_import_module(f".{_LAZY[name]}", __name__), name)
@@ -76,4 +82,4 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, *_MODULES})

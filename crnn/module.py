@@ -1,4 +1,4 @@
-"""What RNN and RNNCell share: parameters that are the kernels' arrays, and their state.
+"""What networks and layers share: parameters that are live arrays, and their state.
 
 The surface is that of torch.nn.Module as far as arrays allow it.
 """
@@ -25,27 +25,19 @@ class ReadOnlyError(AttributeError, RuntimeError):
     """
 
 
-class Module(Network):
-    """A network with named parameters.
+class Parameters:
+    """A layer with named parameters.
 
-    Each parameter is a NumPy array over the memory that the kernels read: an edit in
-    place is seen by the next call.  Matrices are Fortran-ordered.  Assigning to a
-    parameter's name copies the values into its array.
+    Each parameter is a NumPy array: an edit in place is seen by the next call.
+    Assigning to a parameter's name copies the values into its array.
     """
 
     # Attributes that say what the parameters are: fixed once they exist.
-    _FIXED = frozenset(
-        {"input_size", "hidden_size", "num_layers", "bias", "bidirectional"}
-        | {"proj_size", "_parameters", "_dtype"}
-    )
+    _FIXED = frozenset({"_parameters", "_dtype"})
 
     def _names(self) -> list[str]:
         """Names of the parameters in torch's order."""
         raise NotImplementedError
-
-    # A cell has neither.
-    num_layers = 1
-    bidirectional = False
 
     def _configure(self, *args, **kwargs) -> None:
         """Check the constructor's arguments, set the attributes and build."""
@@ -53,14 +45,7 @@ class Module(Network):
 
     def _build(self, dtype: np.dtype) -> None:
         """Make the parameters, uninitialised, that the attributes ask for."""
-        sizes = (self.input_size, self.hidden_size, self.num_layers)
-        if max(sizes) > sys.maxsize // 8:
-            raise OverflowError(f"sizes {sizes} are too large to address")
-        num_directions = 2 if self.bidirectional else 1
-        register_threadpoolctl()  # once it has been imported
-        arrays = self._allocate(dtype.itemsize, *sizes, num_directions, bool(self.bias))
-        self.__dict__["_dtype"] = dtype
-        self.__dict__["_parameters"] = dict(zip(self._names(), arrays, strict=True))
+        raise NotImplementedError
 
     def _check_initialised(self) -> dict[str, np.ndarray]:
         try:
@@ -114,11 +99,6 @@ class Module(Network):
     def extra_repr(self) -> str:
         """The part of the repr between the parentheses."""
         raise NotImplementedError
-
-    def reset_parameters(self) -> None:
-        """Draw every parameter from U(-k, k), k = 1 / sqrt(hidden_size)."""
-        for array in self._check_initialised().values():
-            array[...] = random.uniform(array.shape, array.dtype, self.hidden_size)
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
         """Pairs of name and live array, in torch's order."""
@@ -216,12 +196,15 @@ class Module(Network):
     _ARGUMENTS: tuple[str, ...] = ()
     _LIVE: tuple[str, ...] = ()
 
+    def _arguments(self) -> dict:
+        return {name: getattr(self, name) for name in self._ARGUMENTS}
+
     def __getstate__(self) -> dict:
         parameters = self._check_initialised()
         attributes = {k: v for k, v in self.__dict__.items() if k not in self._FIXED}
         attributes |= {name: getattr(self, name) for name in self._LIVE}
         return {
-            "arguments": {name: getattr(self, name) for name in self._ARGUMENTS},
+            "arguments": self._arguments(),
             "dtype": self._dtype.name,
             "attributes": attributes,
             "parameters": {name: array.copy("A") for name, array in parameters.items()},
@@ -244,9 +227,43 @@ class Module(Network):
 
     def _restore(self, arguments, dtype, attributes, parameters) -> None:
         self._configure(**arguments, dtype=dtype)
-        Module.load_state_dict(self, parameters)
+        Parameters.load_state_dict(self, parameters)
         for name, value in attributes.items():
             setattr(self, name, value)
+
+
+class Module(Parameters, Network):
+    """A network with named parameters.
+
+    Each parameter is a NumPy array over the memory that the kernels read: an edit in
+    place is seen by the next call.  Matrices are Fortran-ordered.  Assigning to a
+    parameter's name copies the values into its array.
+    """
+
+    _FIXED = Parameters._FIXED | {
+        *("input_size", "hidden_size", "num_layers"),
+        *("bias", "bidirectional", "proj_size"),
+    }
+
+    # A cell has neither.
+    num_layers = 1
+    bidirectional = False
+
+    def _build(self, dtype: np.dtype) -> None:
+        """Make the parameters, uninitialised, that the attributes ask for."""
+        sizes = (self.input_size, self.hidden_size, self.num_layers)
+        if max(sizes) > sys.maxsize // 8:
+            raise OverflowError(f"sizes {sizes} are too large to address")
+        num_directions = 2 if self.bidirectional else 1
+        register_threadpoolctl()  # once it has been imported
+        arrays = self._allocate(dtype.itemsize, *sizes, num_directions, bool(self.bias))
+        self.__dict__["_dtype"] = dtype
+        self.__dict__["_parameters"] = dict(zip(self._names(), arrays, strict=True))
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter from U(-k, k), k = 1 / sqrt(hidden_size)."""
+        for array in self._check_initialised().values():
+            array[...] = random.uniform(array.shape, array.dtype, self.hidden_size)
 
 
 _DEVICES = {"cpu", "cuda", "mps", "meta", "xpu", "hip"}

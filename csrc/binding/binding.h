@@ -61,8 +61,8 @@ extern struct PyModuleDef crnn_module;
 
 module_state *state_of(const network_object *self);
 
-/* Set the exception that says a status, or that the network has no parameters; always
- * return NULL. */
+/* errors.c: set the exception that says a status, or that the network has no
+ * parameters; always return NULL. */
 PyObject *raise_status(crnn_status status);
 PyObject *raise_uninitialised(const network_object *self);
 
@@ -81,10 +81,6 @@ extern const char network_allocate_doc[], network_load_doc[];
 extern PyType_Spec tape_spec;
 PyObject *network_record(PyObject *self, PyObject *args, PyObject *kwargs);
 extern const char network_record_doc[];
-
-/* compute.c: how a call with this array would be divided; false with an exception. */
-bool call_plan(const network_object *self, PyArrayObject *x, size_t threads,
-               bool backward, crnn_plan *plan);
 
 /* call.c, run.c: from arrays to arrays. */
 PyObject *network_call(PyObject *self, PyObject *args, PyObject *kwargs);
@@ -119,10 +115,13 @@ bool team_release(team_loan *loan);
  */
 bool on_main_thread(void);
 
-/* For tests: the schedule that calls of any size shall use, or CRNN_ALONE. */
+extern PyMethodDef thread_functions[];
+
+/* schedules.c: for tests, the schedule that calls of any size shall use, or CRNN_ALONE;
+ * functions of the module. */
 crnn_schedule preferred_schedule(void);
 
-extern PyMethodDef thread_functions[];
+extern PyMethodDef schedule_functions[];
 
 /*
  * axes.c: arrays described by the letters of their axes: T time, B batch, I input, H

@@ -6,7 +6,7 @@
 
 #include "binding.h"
 
-/* How the axes of the arrays are named; axes_of[] in compute.c. */
+/* How the axes of the arrays are named; axes_of[] in prepare.c. */
 typedef enum {
     TIME_FIRST,
     BATCH_FIRST,

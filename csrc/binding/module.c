@@ -11,23 +11,6 @@ module_state *state_of(const network_object *self)
     return module ? PyModule_GetState(module) : NULL;
 }
 
-PyObject *raise_status(crnn_status status)
-{
-    if (status == CRNN_OVERFLOW)
-        PyErr_SetString(PyExc_OverflowError,
-                        "the arrays of this call are too large to address");
-    else if (status == CRNN_NO_MEMORY)
-        PyErr_NoMemory();
-    /* CRNN_CANCELLED: the signal handler's exception is already set. */
-    return NULL;
-}
-
-PyObject *raise_uninitialised(const network_object *self)
-{
-    return PyErr_Format(PyExc_RuntimeError, "%s.__init__() was not called",
-                        Py_TYPE(self)->tp_name);
-}
-
 static bool usable(size_t variant)
 {
     const crnn_kernels *kernels = crnn_variant(variant, CRNN_F32);
@@ -208,7 +191,8 @@ static int execute(PyObject *module)
     if (!state->shape_error || !state->dtype_error || !state->network_type ||
         !state->tape_type)
         return -1;
-    if (PyModule_AddFunctions(module, thread_functions) < 0)
+    if (PyModule_AddFunctions(module, thread_functions) < 0 ||
+        PyModule_AddFunctions(module, schedule_functions) < 0)
         return -1;
     if (PyModule_AddObjectRef(module, "Tape", state->tape_type) < 0)
         return -1;

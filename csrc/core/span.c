@@ -142,9 +142,10 @@ static bool run_steps(crnn_lane *lane, const crnn_span *s, bool hoisted)
         enter(lane, s, t, known, n);
         if (!advance(lane, s, t, n, &a))
             return false;
-        keep(lane, s, i + 1 == steps ? 0 : crnn_rows_active(r, next), n);
+        /* Others may still read from hn what this step writes to it. */
         if (lane->barrier && !lane->barrier(lane->context))
             lane->stalled = true;
+        keep(lane, s, i + 1 == steps ? 0 : crnn_rows_active(r, next), n);
         void **written = lane->y;
         lane->y = lane->h;
         lane->h = written;
