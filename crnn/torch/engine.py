@@ -13,8 +13,7 @@ from torch.utils.dlpack import to_dlpack
 from .. import _core
 
 _CPU = (1, 0)  # in DLPack's words
-# Elements up to which NumPy transposes a matrix sooner than torch does.
-_NUMPY_COPIES = 4096
+_LIGHT = 16384  # elements of weights that are cheaper to keep than to copy again
 
 
 class UnfitError(Exception):
@@ -116,52 +115,65 @@ def run(net, call: Call, input, hx, masks):
     return torch.from_numpy(results[0]), torch.from_numpy(results[1])
 
 
-def record(net, call: Call, input, hx, masks):
-    """What `run` gives, and a Tape."""
+def record(net, call: Call, input, hx, masks, keep_weights: bool):
+    """What `run` gives, and a Tape; without keep_weights the net is used up."""
+    net._is_transient = not keep_weights
     masks = tuple(map(_array, masks)) if masks else None
     # Aliases keep the memory of input and hx alive, whatever becomes of the tensors.
     x = input.detach()
     h = None if hx is None else hx.detach()
     results = net._record(_array(x), _array(h), None, call.batch_sizes, masks)
-    tape = Tape(results[-1], x, h)
+    tape = Tape(results[-1], x, h, keep_weights)
     if call.is_cell:
         return torch.from_numpy(results[0]), tape
     return (torch.from_numpy(results[0]), torch.from_numpy(results[1])), tape
 
 
+def are_weights_light(call: Call, input) -> bool:
+    """Whether a tape may well hold a copy of the weights beside its states.
+
+    Else a loop of short calls, each with its tape, would hold as many copies of them.
+    """
+    D, H = call.num_directions, call.hidden_size
+    inputs = call.input_size + (call.num_layers - 1) * D * H
+    weights = D * H * (inputs + call.num_layers * H)
+    rows = input.numel() // call.input_size
+    return weights <= max(_LIGHT, rows * D * H * call.num_layers)
+
+
 class Tape:
     """What a forward pass left for backward ones; it keeps alive all that it reads."""
 
-    __slots__ = ("_h", "_places", "_tape", "_x")
+    __slots__ = ("_h", "_places", "_tape", "_x", "has_weights")
 
-    def __init__(self, tape, x, h):
+    def __init__(self, tape, x, h, has_weights):
         self._tape, self._x, self._h = tape, x, h
         self._places = x.data_ptr(), h is not None and h.data_ptr()
+        self.has_weights = has_weights
 
     def is_intact(self) -> bool:
         """Whether what it reads is still there: share_memory_() moves it away."""
         x, h = self._x, self._h
         return (x.data_ptr(), h is not None and h.data_ptr()) == self._places
 
-    def pullback(self, d_output, d_h_n, want_input, want_hx, want_weights):
-        """Gradients of input, hx and each weight, None for those not wanted."""
-        want_any = True in want_weights
+    def pullback(self, d_results, needs, net=None):
+        """Gradients of input, hx and each weight, None for those not needed.
+
+        net is the network of the call anew, for a tape that has no weights.
+        """
+        d_output, d_h_n = (*d_results, None)[:2]
+        need_input, need_hx, *need_weights = needs
+        need_any = True in need_weights
         d_input, d_hx, d_weights = self._tape.pullback(
-            _rows(d_output), _rows(d_h_n), want_input, want_hx, want_any
+            *(_rows(d_output), _rows(d_h_n)),
+            *(need_input, need_hx, need_any, net, True),
         )
-        d_weights = d_weights if want_any else [None] * len(want_weights)
+        d_weights = d_weights if need_any else [None] * len(need_weights)
         return (
             None if d_input is None else torch.from_numpy(d_input),
             None if d_hx is None else torch.from_numpy(d_hx),
             *[
-                _gradient(d) if wanted else None
-                for d, wanted in zip(d_weights, want_weights, strict=True)
+                torch.from_numpy(d) if need else None
+                for d, need in zip(d_weights, need_weights, strict=True)
             ],
         )
-
-
-def _gradient(array):
-    """A weight's gradient as torch's are: a contiguous tensor."""
-    if array.size <= _NUMPY_COPIES:
-        return torch.from_numpy(np.ascontiguousarray(array))
-    return torch.from_numpy(array).contiguous()

@@ -64,7 +64,8 @@ class Recurrence(torch.autograd.Function):
             results = engine.run(net, call, input, hx, masks)
             ctx.kept = (True,) * len(weights)
         else:
-            results, ctx.tape = engine.record(net, call, input, hx, masks)
+            light = engine.are_weights_light(call, input)
+            results, ctx.tape = engine.record(net, call, input, hx, masks, light)
             ctx.kept = kept_weights(
                 ctx.needs_input_grad[1:],
                 *(call.num_layers, call.num_directions, call.bias),
@@ -86,22 +87,24 @@ class Recurrence(torch.autograd.Function):
         given = [d for d in d_results if d is not None]
         if not given:
             return None, *[None] * len(needs)
+        if tape is not None and not tape.is_intact():
+            tape = None
         again = torch.is_grad_enabled() or not context.is_plain()
         again = again or not all(map(_is_dense, given))
-        if again or tape is None or not tape.is_intact():
-            saved = iter(saved)
-            weights = [w if w is not None else next(saved) for w in ctx.rest]
-            masks = list(islice(saved, (call.num_layers - 1) * (call.dropout > 0)))
-            if _versions(ctx.rest) != ctx.versions:
-                raise RuntimeError(_EDITED)
-            if again:
-                operands = [input, hx, *weights]
-                found = replay.gradients(call, operands, masks, d_results, needs)
-                return None, *found
-            net = engine.network(call, input.dtype, weights)
-            _, tape = engine.record(net, call, input, hx, masks)
-        d_output, d_h_n = (*d_results, None)[:2]
-        return None, *tape.pullback(d_output, d_h_n, needs[0], needs[1], needs[2:])
+        if tape is not None and tape.has_weights and not again:
+            return None, *tape.pullback(d_results, needs)
+        saved = iter(saved)
+        weights = [w if w is not None else next(saved) for w in ctx.rest]
+        masks = list(islice(saved, (call.num_layers - 1) * (call.dropout > 0)))
+        if (again or tape is None) and _versions(ctx.rest) != ctx.versions:
+            raise RuntimeError(_EDITED)
+        if again:
+            operands = [input, hx, *weights]
+            return None, *replay.gradients(call, operands, masks, d_results, needs)
+        net = engine.network(call, input.dtype, weights)
+        if tape is None:
+            _, tape = engine.record(net, call, input, hx, masks, keep_weights=True)
+        return None, *tape.pullback(d_results, needs, net)
 
 
 # Function.apply looks for torch.func's transforms first, as `context.is_plain` has.
