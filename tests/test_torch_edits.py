@@ -1,7 +1,7 @@
 """Edits in place between forward and backward: refused or survived just as in torch."""
 
 import pytest
-from twins import assert_same_gradients, edited_raises, loss_of, twins
+from twins import assert_same_gradients, edited_raises, every_cell, loss_of, twins
 
 I, H, B = 3, 4, 2  # noqa: E741
 
@@ -142,6 +142,7 @@ def test_residual_connection_in_place(torch):
 
 
 @pytest.mark.parametrize("rows", [2, 100])
+@every_cell()
 def test_a_cells_result_must_stay(torch, rows):
     for net in twins(I, H, kind="RNNCell"):
         for edit in None, "x", "hx", "h", "weight_hh", "bias_ih":

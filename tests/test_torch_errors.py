@@ -1,7 +1,7 @@
 """Wrong calls of crnn.torch: torch's words, and ours where it has none."""
 
 import pytest
-from twins import counted, twins
+from twins import counted, every_cell, twins
 
 import crnn
 
@@ -187,6 +187,7 @@ CELL_WRONG = {
 
 
 @pytest.mark.parametrize("case", CELL_WRONG)
+@every_cell()
 def test_wrong_arguments_of_a_cell(torch, case):
     plain, ours = twins(I, H, kind="RNNCell")
     arguments = CELL_WRONG[case](torch)
@@ -195,6 +196,7 @@ def test_wrong_arguments_of_a_cell(torch, case):
     assert said(ours, *arguments) == right
 
 
+@every_cell()
 def test_wrong_attributes_of_a_cell(torch):
     answers = []
     for net in twins(I, H, kind="RNNCell"):

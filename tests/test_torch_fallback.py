@@ -242,6 +242,31 @@ def test_compile(torch, allow_rnn):
     torch._dynamo.reset()
 
 
+@pytest.mark.parametrize(
+    ("kind", "rows", "H", "core"),
+    [
+        ("RNN", 1, 64, True),
+        ("RNN", 1, 512, False),
+        ("RNN", 8, 512, True),
+        ("RNNCell", 1, 64, False),
+        ("RNNCell", 64, 64, True),
+        ("RNNCell", 8, 512, False),
+        ("RNNCell", 32, 512, True),
+    ],
+)
+def test_what_torch_is_sooner_done_with(torch, kind, rows, H, core):
+    """Few rows through many weights, which the core would have to copy."""
+    plain, ours = twins(H, H, kind=kind)
+    x = torch.randn(rows, *[1] * (kind == "RNN"), H)
+    with counted() as made, torch.no_grad():
+        found = ours(x)
+    assert bool(made) == core
+    right = plain(x)
+    for a, b in zip(plain_tensors(found), plain_tensors(right), strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+        assert core or torch.equal(a, b)
+
+
 def test_quantize_dynamic_leaves_networks(torch):
     ours, _ = tagger(torch)
     with warnings.catch_warnings():

@@ -206,3 +206,41 @@ def test_input_moved_to_shared_memory(torch):
         h.share_memory_()
         loss_of(results).backward()
     assert_same_gradients(ours.parameters(), plain.parameters())
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+@pytest.mark.parametrize("packed", [False, True])
+def test_heavy_weights(torch, dropout, packed):
+    """A loop of short calls of a wide network: tapes do not hold its weights."""
+    plain, ours = twins(I, 96, 2, bidirectional=True, dropout=dropout)
+    x = torch.randn(4, 3, I, requires_grad=True)
+    hx = torch.randn(4, 3, 96, requires_grad=True)
+    found, h0 = [], hx
+    before = crnn._core.allocations()
+    for net in plain, ours:
+        torch.manual_seed(0)
+        x.grad = hx.grad = None
+        h, total = h0, 0
+        for step in x.split(1):
+            given = step
+            if packed:
+                given = torch.nn.utils.rnn.pack_sequence(list(step.transpose(0, 1)))
+            output, h = net(given, h)
+            assert net is plain or packed or not output.grad_fn.tape.has_weights
+            total = total + loss_of(output)
+        if net is ours:  # states and offsets, and nothing of the size of the weights
+            assert crnn._core.allocations() - before <= 4 * 4
+        total.backward(retain_graph=True)
+        first = x.grad.clone()
+        total.backward()
+        assert torch.equal(x.grad, 2 * first)
+        found.append((x.grad, hx.grad))
+    for a, b in zip(*found, strict=True):
+        assert_near(b, a, {"float32": 1e-4})
+    assert_same_gradients(ours.parameters(), plain.parameters())
+    total = loss_of(ours(x[:1], h0))
+    with torch.no_grad():
+        ours.weight_hh_l0.add_(1)
+        ours.bias_hh_l0.add_(1)
+    with pytest.raises(RuntimeError, match="inplace"):
+        total.backward()

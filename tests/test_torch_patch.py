@@ -9,7 +9,7 @@ import threading
 import warnings
 
 import pytest
-from twins import assert_same_gradients, counted, loss_of
+from twins import assert_same_gradients, counted, every_cell, loss_of
 
 I, H, T, B = 3, 4, 5, 2  # noqa: E741
 
@@ -83,6 +83,7 @@ def test_blocks_overlap_in_threads(torch, crnn_torch):
     assert not failures and torch.nn.RNN.forward is original
 
 
+@every_cell()
 def test_what_exists_already_is_reached(torch, crnn_torch):
     from torch.nn import RNN  # captured before
 

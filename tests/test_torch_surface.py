@@ -8,7 +8,7 @@ import sys
 import warnings
 
 import pytest
-from twins import assert_same_gradients, counted, loss_of, twins
+from twins import assert_same_gradients, counted, every_cell, loss_of, twins
 
 I, H, T, B = 3, 4, 5, 2  # noqa: E741
 
@@ -91,6 +91,7 @@ def test_weights_that_are_computed(torch):
     assert ours(torch.randn(T, B, I))[0].shape == (T, B, H)
 
 
+@every_cell()
 def test_removed_weight_norm_and_cells(torch):
     from torch.nn.utils import parametrizations, parametrize, prune
 

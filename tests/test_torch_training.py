@@ -1,7 +1,7 @@
 """Training with crnn.torch and with torch.nn: the same losses from the same seed."""
 
 import pytest
-from twins import counted
+from twins import counted, every_cell
 
 STEPS = 100
 
@@ -72,8 +72,9 @@ def test_losses(torch, name, optimizer, ragged):
     assert worst <= 1e-5, worst
 
 
+@every_cell()
 def test_losses_of_a_cell(torch):
-    """A loop over a cell, with a batch that the core takes."""
+    """A loop over a cell."""
     import crnn.torch
 
     curves = []

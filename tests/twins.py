@@ -40,6 +40,18 @@ def counted():
         engine.network = network
 
 
+@contextlib.contextmanager
+def every_cell():
+    """The core computes cells of any size, those too that it is no sooner done with."""
+    from crnn.torch import worth
+
+    limit, worth.is_cell_worth_it = worth.is_cell_worth_it, lambda call, rows: True
+    try:
+        yield
+    finally:
+        worth.is_cell_worth_it = limit
+
+
 def plain_tensors(results):
     """The tensors of a result: a tensor, a pair, packed or not."""
     if hasattr(results, "batch_sizes"):

@@ -13,7 +13,6 @@ from torch.utils.dlpack import to_dlpack
 from .. import _core
 
 _CPU = (1, 0)  # in DLPack's words
-_LIGHT = 16384  # elements of weights that are cheaper to keep than to copy again
 
 
 class UnfitError(Exception):
@@ -127,18 +126,6 @@ def record(net, call: Call, input, hx, masks, keep_weights: bool):
     if call.is_cell:
         return torch.from_numpy(results[0]), tape
     return (torch.from_numpy(results[0]), torch.from_numpy(results[1])), tape
-
-
-def are_weights_light(call: Call, input) -> bool:
-    """Whether a tape may well hold a copy of the weights beside its states.
-
-    Else a loop of short calls, each with its tape, would hold as many copies of them.
-    """
-    D, H = call.num_directions, call.hidden_size
-    inputs = call.input_size + (call.num_layers - 1) * D * H
-    weights = D * H * (inputs + call.num_layers * H)
-    rows = input.numel() // call.input_size
-    return weights <= max(_LIGHT, rows * D * H * call.num_layers)
 
 
 class Tape:

@@ -13,12 +13,11 @@ from torch import _VF  # noqa: F401 torch.jit looks up here what torch's forward
 from torch.nn.utils.rnn import PackedSequence
 
 from .. import _core
-from . import context, engine, function
+from . import context, engine, function, worth
 from .engine import Call, UnfitError
 
 _TENSORS = {torch.Tensor, torch.nn.Parameter}
 _DTYPES = {torch.float32, torch.float64}
-_FEWEST_ROWS = 64  # of a cell: for fewer, torch is done before the weights are copied
 _MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
 _CELL_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -56,16 +55,15 @@ def rnn(self, input, hx):
     B = input.shape[0 if batch_first else 1] if is_batched else 1
     T = input.shape[1 if batch_first else 0]
     call = _call_of(self, T, batch_first)
-    _fit(B > 0 and T > 0)
+    _fit(B > 0 and T > 0 and worth.is_network_worth_it(call, T * B))
     states = call.num_layers * call.num_directions
     shape = (states, B, call.hidden_size) if is_batched else (states, call.hidden_size)
     return _compute(call, input, hx, shape, _current_weights(self))
 
 
 def cell(self, input, hx):
-    """What torch.nn.RNNCell's forward returns; UnfitError as in `rnn`, or few rows."""
-    _fit(type(input) in _TENSORS and input.dim() == 2)
-    _fit(len(input) >= _FEWEST_ROWS and input.numel() > 0)
+    """What torch.nn.RNNCell's forward returns; UnfitError as in `rnn`, or no gain."""
+    _fit(type(input) in _TENSORS and input.dim() == 2 and input.numel() > 0)
     named = self._parameters
     if tuple(named) == _CELL_NAMES:
         weights = list(named.values())
@@ -75,6 +73,7 @@ def cell(self, input, hx):
     sizes = self.input_size, self.hidden_size
     _fit(self.nonlinearity in _MODES and sizes[1] > 0)
     call = Call(*sizes, 1, 1, bias, _MODES[self.nonlinearity], is_cell=True)
+    _fit(worth.is_cell_worth_it(call, len(input)))
     shape = (*input.shape[:-1], call.hidden_size)
     return _compute(call, input, hx, shape, weights if bias else weights[:2])
 
@@ -160,6 +159,7 @@ def _packed(self, sequence, hx):
     call = _call_of(self, len(sizes), False, np.array(sizes, np.int64))
     shape = (call.num_layers * call.num_directions, B, call.hidden_size)
     _check_order(sorted_indices, unsorted_indices, hx, shape)
+    _fit(worth.is_network_worth_it(call, N))
     if hx is not None:
         hx = self.permute_hidden(hx, sorted_indices)
     output, h_n = _compute(call, data, hx, shape, _current_weights(self))

@@ -5,7 +5,7 @@ from itertools import compress, islice
 
 import torch
 
-from . import context, engine, replay
+from . import context, engine, replay, worth
 
 
 @functools.cache
@@ -64,7 +64,8 @@ class Recurrence(torch.autograd.Function):
             results = engine.run(net, call, input, hx, masks)
             ctx.kept = (True,) * len(weights)
         else:
-            light = engine.are_weights_light(call, input)
+            rows = input.numel() // call.input_size
+            light = worth.are_weights_light(call, rows)
             results, ctx.tape = engine.record(net, call, input, hx, masks, light)
             ctx.kept = kept_weights(
                 ctx.needs_input_grad[1:],
