@@ -78,7 +78,7 @@ _MODULES |= {"sequences", "training"}
 
 
 def __getattr__(name: str):
-    if name in _MODULES:
+    if name in _MODULES or name == "torch":  # not in dir(): it imports torch
         return _import_module(f".{name}", __name__)
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,6 +13,7 @@ class Network:
     batch_first: bool
     _is_cell: bool
     _is_direct: bool
+    _is_transient: bool
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def _allocate(
         self,
@@ -50,6 +51,8 @@ class Tape:
         input: bool,
         hx: bool,
         parameters: bool,
+        network: Network | None = None,
+        by_rows: bool = False,
         /,
     ) -> tuple[Any, Any, Any]: ...
 
