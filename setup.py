@@ -4,8 +4,23 @@ from glob import glob
 
 import numpy
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+
+class BuildInBothPlaces(build_ext):
+    """Build into the source tree as well, for whatever is installed.
+
+    `python -m crnn` started there finds that package before the installed one.
+    """
+
+    def run(self):
+        super().run()
+        if not self.inplace:
+            self.copy_extensions_to_source()
+
 
 setup(
+    cmdclass={"build_ext": BuildInBothPlaces},
     ext_modules=[
         Extension(
             "crnn._core",
@@ -27,5 +42,5 @@ setup(
             ],
             extra_link_args=["-Wl,-S"],
         )
-    ]
+    ],
 )

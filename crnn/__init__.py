@@ -17,6 +17,7 @@ from .config import select_isa as _select_isa
 from .files import FormatError
 from .random import manual_seed
 from .rnn import RNN
+from .stream import Stream
 from .team import (
     get_num_threads,
     register_threadpoolctl,
@@ -31,8 +32,10 @@ if _typing.TYPE_CHECKING:
     from . import distance as distance
     from . import estimators as estimators
     from . import layers as layers
+    from . import plot as plot
     from . import sequences as sequences
     from . import training as training
+    from .explain import explain
     from .onnx import from_onnx, to_onnx
     from .weights import load, save
 
@@ -42,7 +45,9 @@ __all__ = [
     "FormatError",
     "RNNCell",
     "ShapeError",
+    "Stream",
     "__version__",
+    "explain",
     "from_onnx",
     "get_num_threads",
     "isas",
@@ -61,13 +66,19 @@ _read_environment()
 register_threadpoolctl()
 
 # What not every program needs is imported when it is first used.
-_LAZY = {"load": "weights", "save": "weights", "from_onnx": "onnx", "to_onnx": "onnx"}
-_MODULES = {"attention", "ctc", "distance", "estimators", "layers", "sequences"}
-_MODULES |= {"training"}
+_LAZY = {
+    "explain": "explain",
+    "from_onnx": "onnx",
+    "load": "weights",
+    "save": "weights",
+    "to_onnx": "onnx",
+}
+_MODULES = {"attention", "ctc", "distance", "estimators", "layers", "plot"}
+_MODULES |= {"sequences", "training"}
 
 
 def __getattr__(name: str):
-    if name in _MODULES:
+    if name in _MODULES or name == "torch":  # not in dir(): it imports torch
         return _import_module(f".{name}", __name__)
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

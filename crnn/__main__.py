@@ -1,4 +1,4 @@
-"""`python -m crnn demo | info | bench`."""
+"""`python -m crnn demo | info | bench | run script.py`."""
 
 import argparse
 
@@ -13,16 +13,23 @@ def main(argv=None):
     commands.add_parser("demo", help="run a trained network on real speech")
     commands.add_parser("info", help="print version, CPU, ISAs, threads and NumPy")
     commands.add_parser("bench", help="time it, beside torch.nn.RNN where installed")
-    command = parser.parse_args(argv).command
+    program = commands.add_parser("run", help="run a torch program on crnn's RNNs")
+    program.add_argument("script", help="path of a Python program")
+    program.add_argument("arguments", nargs=argparse.REMAINDER, help="for the program")
+    options = parser.parse_args(argv)
 
-    if command == "demo":
+    if options.command == "demo":
         from crnn import demo  # only the demo pays for it
 
         demo.main()
-    elif command == "bench":
+    elif options.command == "bench":
         from crnn import bench
 
         bench.main()
+    elif options.command == "run":
+        from crnn.torch import run  # torch is optional
+
+        run(options.script, options.arguments)
     else:
         crnn.show_config()
 

@@ -31,6 +31,7 @@ class Pullback:
         self._names = names
         self._tape = tape
         self._call = call
+        self._dtype = call.rnn._dtype
         self._results = results  # (name, shape) of each
 
     def __call__(self, *gradients, **by_name):
@@ -64,7 +65,7 @@ class Pullback:
             return None
         value = getattr(value, "data", value) if self._is_packed(value) else value
         gradient, shape = Operand(value, name), dict(self._results)[name]
-        dtype = self._call.rnn._dtype
+        dtype = self._dtype
         if gradient.shape != shape:
             raise ShapeError(f"{name} must have shape {shape}, got {gradient.shape}")
         if not gradient.dtype_is(dtype):

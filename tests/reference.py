@@ -52,6 +52,61 @@ def forward(x, h0, layers, act, lengths, masks=None):
     return x, np.stack(h_n)
 
 
+def one_direction_back(x, h0, weights, act, lengths, reverse, states, dy, dhn):
+    """Gradients of x, h0 and the weights from those of the states and of the last one.
+
+    states are what one_direction() gave.
+    """
+    w_ih, w_hh, *_ = weights
+    T = len(x)
+    order = np.arange(T)[:: -1 if reverse else 1]
+    dx, dh = np.zeros_like(x), dhn.copy()
+    dw_ih, dw_hh, db = np.zeros_like(w_ih), np.zeros_like(w_hh), np.zeros(len(w_hh))
+    for place in reversed(range(T)):
+        t = order[place]
+        alive = (t < lengths)[:, None]
+        before = states[order[place - 1]] if place else h0
+        begins = place == 0 or (reverse and np.equal(t, lengths - 1)[:, None])
+        before = np.where(begins, h0, before)
+        h = states[t]
+        slope = 1 - h**2 if act is tanh else np.where(h > 0, 1, np.where(h <= 0, 0, 1))
+        dz = np.where(alive, (dy[t] + dh) * slope, 0)
+        dx[t] = dz @ w_ih
+        dw_ih += dz.T @ x[t]
+        dw_hh += dz.T @ np.where(alive, before, 0)
+        db += dz.sum(0)
+        dh = np.where(alive, dz @ w_hh, dh)
+    return dx, dh, (dw_ih, dw_hh, db, db)
+
+
+def backward(x, h0, layers, act, lengths, d_output, d_h_n):
+    """Gradients of x, h0 and of the weights as layers[l][d]."""
+    inputs, outputs = [x], []
+    for layer, directions in enumerate(layers):
+        results = [
+            one_direction(inputs[-1], h, weights, act, lengths, reverse=d == 1)[0]
+            for d, (weights, h) in enumerate(
+                zip(directions, h0[layer * len(directions) :], strict=False)
+            )
+        ]
+        outputs.append(results)
+        inputs.append(np.concatenate(results, axis=-1))
+    d_h0, d_layers, dy = np.zeros_like(h0), [], d_output
+    for layer in reversed(range(len(layers))):
+        parts = np.split(dy, len(layers[layer]), axis=-1)
+        dy, d_weights = 0, []
+        for d, weights in enumerate(layers[layer]):
+            index = layer * len(layers[layer]) + d
+            dx, d_h0[index], gradients = one_direction_back(
+                *(inputs[layer], h0[index], weights, act, lengths, d == 1),
+                *(outputs[layer][d], parts[d], d_h_n[index]),
+            )
+            dy = dy + dx
+            d_weights.append(gradients)
+        d_layers.insert(0, d_weights)
+    return dy, d_h0, d_layers
+
+
 def float64(a):
     """An array or a torch tensor as a float64 array."""
     return np.asarray(a.detach() if hasattr(a, "detach") else a, np.float64)
@@ -83,14 +138,16 @@ def cell_reference(cell, x, hx=None):
     return act(x @ w_ih.T + b_ih + h + b_hh)
 
 
-def network_reference(net, x, hx, lengths, masks):
-    x, batched = float64(x), np.ndim(x) == 3
+def time_first(net, a):
+    """An array of the call as (T, B, features), and back: it is its own inverse."""
+    return a.swapaxes(0, 1) if net.batch_first and a.ndim == 3 else a
+
+
+def parts_of(net, x, hx, lengths):
+    """The arguments of forward(): x, h0, layers, act, lengths."""
     act = {"RNN_TANH": tanh, "RNN_RELU": relu}[net.mode]
-    transpose = net.batch_first and batched
-    if not batched:
-        x = x[:, None]
-    elif transpose:
-        x = x.swapaxes(0, 1)
+    x = time_first(net, float64(x))
+    x = x[:, None] if x.ndim == 2 else x
     T, B, _ = x.shape
     suffixes = ("", "_reverse") if net.bidirectional else ("",)
     layers = [
@@ -100,10 +157,41 @@ def network_reference(net, x, hx, lengths, masks):
     shape = (net.num_layers * len(suffixes), B, net.hidden_size)
     h0 = np.zeros(shape) if hx is None else float64(hx).reshape(shape)
     lengths = np.full(B, T) if lengths is None else np.asarray(lengths)
-    output, h_n = forward(x, h0, layers, act, lengths, masks)
-    if not batched:
+    return x, h0, layers, act, lengths
+
+
+def network_reference(net, x, hx, lengths, masks):
+    output, h_n = forward(*parts_of(net, x, hx, lengths), masks)
+    if np.ndim(x) == 2:
         return output[:, 0], h_n[:, 0]
-    return output.swapaxes(0, 1) if transpose else output, h_n
+    return time_first(net, output), h_n
+
+
+def gradients_of(net, x, hx, lengths, d_output, d_h_n):
+    """Gradients by name, of a network of crnn or torch."""
+    parts = parts_of(net, x, hx, lengths)
+    d_output = time_first(net, float64(d_output)).reshape(*parts[0].shape[:2], -1)
+    d_h_n = float64(d_h_n).reshape(parts[1].shape)
+    dx, d_h0, d_layers = backward(*parts, d_output, d_h_n)
+    found = {
+        "input": dx[:, 0] if np.ndim(x) == 2 else time_first(net, dx),
+        "hx": d_h0[:, 0] if np.ndim(x) == 2 else d_h0,
+    }
+    for layer, directions in enumerate(d_layers):
+        for suffix, gradients in zip(("", "_reverse"), directions, strict=False):
+            names = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
+            for name, gradient in zip(names, gradients, strict=True):
+                found[f"{name}_l{layer}{suffix}"] = gradient
+    return found
+
+
+def assert_gradient(result, right):
+    """Equal within rule R6's tolerance for gradients."""
+    result = np.asarray(result)
+    assert result.shape == right.shape
+    scale = np.abs(right).max(initial=1)
+    tolerance = {"float32": 1e-4, "float64": 1e-10}[result.dtype.name]
+    np.testing.assert_allclose(result, right, rtol=0, atol=tolerance * scale)
 
 
 def assert_close(result, right):

@@ -250,3 +250,16 @@ def test_layers_one_by_one(nonlinearity, dtype, isa):
             h_n.append(h[0])
         x = np.concatenate(outputs, 2)
     assert equal((x, np.stack(h_n)), expected)
+
+
+@both_dtypes
+def test_products_that_are_cut(dtype, isa):
+    """Long ones are, along rows, columns and inputs, so that Ctrl-C is answered."""
+    net = make(3000, 600, dtype=dtype)
+    x, hx = draw(2, 30, 3000, dtype=dtype), draw(1, 30, 600, dtype=dtype, seed=1)
+    y, h_n = net(x, hx)
+    step = net(x[:1], hx)[0]
+    for row in 0, 17, 29:
+        expected = net(x[:, row : row + 1], hx[:, row : row + 1])
+        assert equal((y[:, row : row + 1], h_n[:, row : row + 1]), expected)
+        assert same_bits(step[:, row], y[:1, row])

@@ -115,7 +115,7 @@ def test_fault_87_handler_that_calls_the_same_object_and_touches_everything():
         + """
 net = crnn.RNN(64, 128, 2)
 check_usable(net)
-x = np.array(constant(3000, 8, 64))
+x = np.array(constant(12000, 8, 64))
 h0 = np.zeros((2, 8, 128), np.float32)
 expected = net(x, h0)
 calls = []

@@ -31,6 +31,8 @@
 #ifndef Py_BEGIN_CRITICAL_SECTION /* before Python 3.13 the GIL is enough */
 #define Py_BEGIN_CRITICAL_SECTION(op) {
 #define Py_END_CRITICAL_SECTION() }
+#define Py_BEGIN_CRITICAL_SECTION2(a, b) {
+#define Py_END_CRITICAL_SECTION2() }
 #endif
 
 /* A function where the C API wants an object pointer, which ISO C does not convert. */
@@ -41,30 +43,34 @@ typedef struct {
     PyObject *dtype_error;
     PyObject *network_type;
     PyObject *tape_type;
-    PyObject *forward; /* "forward" */
-    size_t variant;    /* of the kernels that calls use */
+    PyObject *stream_type;
+    PyObject *forward, *hx; /* "forward", "hx" */
+    size_t variant;         /* of the kernels that calls use */
 } module_state;
 
 typedef struct {
     PyObject_HEAD
+    vectorcallfunc vectorcall;
     PyObject *training, *dropout, *mode, *batch_first; /* read at every call */
-    PyObject *memory; /* capsule that owns weights; NULL until allocate() */
+    crnn_activation activation; /* that mode names, or CRNN_IDENTITY */
+    PyObject *memory;           /* capsule that owns weights; NULL until allocate() */
     size_t memory_bytes;
     const crnn_weights *weights; /* [L*D] */
     crnn_dtype dtype;
     size_t input_size, hidden_size, num_layers, num_directions;
-    char is_cell;   /* arrays without a time axis, one output */
-    char is_direct; /* forward() is not overridden */
+    char is_cell;      /* arrays without a time axis, one output */
+    char is_direct;    /* forward() is not overridden */
+    char is_transient; /* made for one call: a tape does not keep its parameters */
 } network_object;
 
 extern struct PyModuleDef crnn_module;
 
 module_state *state_of(const network_object *self);
 
-/* Set the exception that says a status, or that the network has no parameters; always
- * return NULL. */
+/* errors.c: set the exception that says a status, or that an object was not
+ * initialised; always return NULL. */
 PyObject *raise_status(crnn_status status);
-PyObject *raise_uninitialised(const network_object *self);
+PyObject *raise_uninitialised(const PyObject *self);
 
 /* network.c: parameters and attributes. */
 extern PyType_Spec network_spec;
@@ -82,8 +88,12 @@ extern PyType_Spec tape_spec;
 PyObject *network_record(PyObject *self, PyObject *args, PyObject *kwargs);
 extern const char network_record_doc[];
 
+/* stream.c: a network that goes on, step by step. */
+extern PyType_Spec stream_spec;
+
 /* call.c, run.c: from arrays to arrays. */
-PyObject *network_call(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *network_call(PyObject *self, PyObject *const *args, size_t count,
+                       PyObject *names);
 PyObject *network_run(PyObject *self, PyObject *args, PyObject *kwargs);
 
 /*
@@ -117,6 +127,12 @@ bool on_main_thread(void);
 
 extern PyMethodDef thread_functions[];
 
+/* schedules.c: for tests, the schedule that calls of any size shall use, or CRNN_ALONE;
+ * functions of the module. */
+crnn_schedule preferred_schedule(void);
+
+extern PyMethodDef schedule_functions[];
+
 /*
  * axes.c: arrays described by the letters of their axes: T time, B batch, I input, H
  * hidden, S = L*D states, F = D*H features, N rows of a packed batch.
@@ -127,6 +143,12 @@ typedef struct {
 
 #define UNBOUND SIZE_MAX
 #define SIZE(sizes, letter) ((sizes)->of[(letter) - 'A'])
+
+/* The i-th of int64 numbers along an axis. */
+static inline int64_t view_int64(const crnn_view *view, int axis, size_t i)
+{
+    return *(const int64_t *)(view->data + (ptrdiff_t)i * view->stride[axis]);
+}
 
 /* Whether the core can read the array in place: a plain one of this dtype, native and
  * aligned. */

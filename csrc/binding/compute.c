@@ -16,67 +16,6 @@
  * KiB. */
 #define STACK_SCRATCH 4096
 
-const call_axes axes_of[] = {
-    [TIME_FIRST] = {"TBI", "SBH", "TBF"}, [BATCH_FIRST] = {"BTI", "SBH", "BTF"},
-    [UNBATCHED] = {"TI", "SH", "TF"},     [PACKED] = {"NI", "SBH", "NF"},
-    [CELL] = {"BI", "BH", "BF"},          [UNBATCHED_CELL] = {"I", "H", "F"},
-};
-
-static crnn_activation activation_of(PyObject *mode)
-{
-    if (!mode || !PyUnicode_Check(mode))
-        return CRNN_IDENTITY;
-    return PyUnicode_CompareWithASCIIString(mode, "RNN_TANH") == 0   ? CRNN_TANH
-           : PyUnicode_CompareWithASCIIString(mode, "RNN_RELU") == 0 ? CRNN_RELU
-                                                                     : CRNN_IDENTITY;
-}
-
-call_layout call_layout_of(const network_object *self, int x_ndim)
-{
-    if (self->is_cell)
-        return x_ndim == 1 ? UNBATCHED_CELL : CELL;
-    if (x_ndim == 2)
-        return UNBATCHED;
-    return self->batch_first == Py_True ? BATCH_FIRST : TIME_FIRST;
-}
-
-void call_prepare(pending_call *c, const network_object *self, size_t variant,
-                  call_layout layout)
-{
-    *c = (pending_call){
-        .self = self,
-        .memory = Py_NewRef(self->memory),
-        .type_num = self->dtype == CRNN_F32 ? NPY_FLOAT : NPY_DOUBLE,
-        .layout = layout,
-        .net =
-            {
-                .kernels = crnn_variant(variant, self->dtype),
-                .activation = activation_of(self->mode),
-                .input_size = self->input_size,
-                .hidden_size = self->hidden_size,
-                .num_layers = self->num_layers,
-                .num_directions = self->num_directions,
-                .weights = self->weights,
-            },
-    };
-    for (size_t i = 0; i < sizeof c->sizes.of / sizeof *c->sizes.of; i++)
-        c->sizes.of[i] = UNBOUND;
-    SIZE(&c->sizes, 'I') = self->input_size;
-    SIZE(&c->sizes, 'H') = self->hidden_size;
-    SIZE(&c->sizes, 'S') = self->num_layers * self->num_directions;
-    SIZE(&c->sizes, 'F') = self->hidden_size * self->num_directions;
-    if (self->is_cell)
-        SIZE(&c->sizes, 'T') = 1;
-    if (layout == UNBATCHED || layout == UNBATCHED_CELL)
-        SIZE(&c->sizes, 'B') = 1;
-}
-
-bool call_can_read(const pending_call *c, const crnn_view *states)
-{
-    return states->stride[2] == (ptrdiff_t)(c->type_num == NPY_FLOAT ? 4 : 8) ||
-           c->self->hidden_size == 1 || SIZE(&c->sizes, 'B') == 0;
-}
-
 typedef struct {
     PyThreadState *thread;
     unsigned long caller;
@@ -104,25 +43,43 @@ static bool interrupted(void *context)
     return raised;
 }
 
-static crnn_status compute_planned(const pending_call *c, const crnn_team *team,
-                                   const crnn_watch *watch)
+static crnn_status forward(const pending_call *c, const crnn_team *team,
+                           const crnn_watch *watch)
 {
+    if (c->ready && team->size == 1)
+        return crnn_forward_run(c->ready, team, watch);
     _Alignas(64) char stack[STACK_SCRATCH];
-    const crnn_gradients *g = c->gradients;
-    const crnn_plan plan = g ? crnn_plan_backward(&c->net, &c->batch, team)
-                             : crnn_plan_forward(&c->net, &c->batch, team);
-    size_t bytes;
-    crnn_status status = g ? crnn_backward_scratch(&c->net, &c->batch, g, &plan, &bytes)
-                           : crnn_forward_scratch(&c->net, &c->batch, &plan, &bytes);
-    if (status != CRNN_OK)
-        return status;
-    void *scratch = bytes <= sizeof stack ? stack : crnn_alloc(bytes);
+    size_t bytes = sizeof stack;
+    const crnn_plan plan = crnn_plan_forward(&c->net, &c->batch, team);
+    crnn_division *call =
+        crnn_forward_prepare(&c->net, &c->batch, &plan, stack, &bytes);
+    if (call)
+        return crnn_forward_run(call, team, watch);
+    if (bytes == CRNN_TOO_BIG)
+        return CRNN_OVERFLOW;
+    void *scratch = crnn_alloc(bytes);
     if (!scratch)
         return CRNN_NO_MEMORY;
-    status = g ? crnn_backward(&c->net, &c->batch, g, &plan, team, watch, scratch)
-               : crnn_forward(&c->net, &c->batch, &plan, team, watch, scratch);
-    if (scratch != stack)
-        crnn_free(scratch);
+    const crnn_status status =
+        crnn_forward(&c->net, &c->batch, &plan, team, watch, scratch);
+    crnn_free(scratch);
+    return status;
+}
+
+static crnn_status backward(const pending_call *c, const crnn_team *team,
+                            const crnn_watch *watch)
+{
+    const crnn_gradients *g = c->gradients;
+    const crnn_plan plan = crnn_plan_backward(&c->net, &c->batch, team);
+    size_t bytes;
+    crnn_status status = crnn_backward_scratch(&c->net, &c->batch, g, &plan, &bytes);
+    if (status != CRNN_OK)
+        return status;
+    void *scratch = crnn_alloc(bytes);
+    if (!scratch)
+        return CRNN_NO_MEMORY;
+    status = crnn_backward(&c->net, &c->batch, g, &plan, team, watch, scratch);
+    crnn_free(scratch);
     return status;
 }
 
@@ -131,7 +88,7 @@ static crnn_status compute_with(const pending_call *c, const crnn_team *team,
                                 const crnn_watch *watch)
 {
     const crnn_fpenv callers = crnn_fpenv_enter();
-    const crnn_status status = compute_planned(c, team, watch);
+    const crnn_status status = (c->gradients ? backward : forward)(c, team, watch);
     crnn_fpenv_leave(callers);
     return status;
 }
@@ -157,18 +114,20 @@ static crnn_status compute_released(const pending_call *c, size_t wanted)
 crnn_status call_compute(const pending_call *c)
 {
     const size_t work = crnn_forward_work(&c->net, &c->batch);
-    if (work < RELEASE_WORK)
+    if (work < RELEASE_WORK && !preferred_schedule())
         return compute_with(c, &(crnn_team){.size = 1}, NULL);
     /* A weak reference to an array makes NumPy refuse to resize it. */
-    PyObject *const arrays[] = {c->x, c->h0, c->dy, c->dhn};
-    PyObject *weak[4] = {NULL};
+    PyObject *const arrays[] = {c->x, c->h0, c->dy, c->dhn, c->out};
+    enum { COUNT = sizeof arrays / sizeof *arrays };
+    PyObject *weak[COUNT] = {NULL};
     bool held = true;
-    for (size_t i = 0; i < 4 && held; i++)
+    for (size_t i = 0; i < COUNT && held; i++)
         held = !arrays[i] || (weak[i] = PyWeakref_NewRef(arrays[i], NULL));
     const crnn_status status =
-        held ? compute_released(c, work < TEAM_WORK ? 1 : CRNN_MAX_THREADS)
+        held ? compute_released(
+                   c, work < TEAM_WORK && !preferred_schedule() ? 1 : CRNN_MAX_THREADS)
              : CRNN_NO_MEMORY;
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < COUNT; i++)
         Py_XDECREF(weak[i]);
     return status;
 }

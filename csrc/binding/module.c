@@ -11,23 +11,6 @@ module_state *state_of(const network_object *self)
     return module ? PyModule_GetState(module) : NULL;
 }
 
-PyObject *raise_status(crnn_status status)
-{
-    if (status == CRNN_OVERFLOW)
-        PyErr_SetString(PyExc_OverflowError,
-                        "the arrays of this call are too large to address");
-    else if (status == CRNN_NO_MEMORY)
-        PyErr_NoMemory();
-    /* CRNN_CANCELLED: the signal handler's exception is already set. */
-    return NULL;
-}
-
-PyObject *raise_uninitialised(const network_object *self)
-{
-    return PyErr_Format(PyExc_RuntimeError, "%s.__init__() was not called",
-                        Py_TYPE(self)->tp_name);
-}
-
 static bool usable(size_t variant)
 {
     const crnn_kernels *kernels = crnn_variant(variant, CRNN_F32);
@@ -190,7 +173,8 @@ static int execute(PyObject *module)
         if (usable(i))
             state->variant = i;
     state->forward = PyUnicode_InternFromString("forward");
-    if (!state->forward)
+    state->hx = PyUnicode_InternFromString("hx");
+    if (!state->forward || !state->hx)
         return -1;
     state->shape_error = add_error(
         module, "crnn.ShapeError",
@@ -205,12 +189,15 @@ static int execute(PyObject *module)
         PyTuple_Pack(3, PyExc_TypeError, PyExc_ValueError, PyExc_RuntimeError));
     state->network_type = PyType_FromModuleAndSpec(module, &network_spec, NULL);
     state->tape_type = PyType_FromModuleAndSpec(module, &tape_spec, NULL);
+    state->stream_type = PyType_FromModuleAndSpec(module, &stream_spec, NULL);
     if (!state->shape_error || !state->dtype_error || !state->network_type ||
-        !state->tape_type)
+        !state->tape_type || !state->stream_type)
         return -1;
-    if (PyModule_AddFunctions(module, thread_functions) < 0)
+    if (PyModule_AddFunctions(module, thread_functions) < 0 ||
+        PyModule_AddFunctions(module, schedule_functions) < 0)
         return -1;
-    if (PyModule_AddObjectRef(module, "Tape", state->tape_type) < 0)
+    if (PyModule_AddObjectRef(module, "Tape", state->tape_type) < 0 ||
+        PyModule_AddObjectRef(module, "Stream", state->stream_type) < 0)
         return -1;
     return PyModule_AddObjectRef(module, "Network", state->network_type);
 }
@@ -222,7 +209,9 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->dtype_error);
     Py_VISIT(state->network_type);
     Py_VISIT(state->tape_type);
+    Py_VISIT(state->stream_type);
     Py_VISIT(state->forward);
+    Py_VISIT(state->hx);
     return 0;
 }
 
@@ -233,7 +222,9 @@ static int clear(PyObject *module)
     Py_CLEAR(state->dtype_error);
     Py_CLEAR(state->network_type);
     Py_CLEAR(state->tape_type);
+    Py_CLEAR(state->stream_type);
     Py_CLEAR(state->forward);
+    Py_CLEAR(state->hx);
     return 0;
 }
 

@@ -153,8 +153,8 @@ const char network_load_doc[] =
 
 /* Copy one parameter, in memory [inputs][outputs]; a C-contiguous matrix, as torch has
  * it, by transposing. */
-static bool load_parameter(const network_object *self, PyObject *from, char *to,
-                           int ndim, size_t outputs, size_t inputs)
+static bool load_parameter(const network_object *self, size_t variant, PyObject *from,
+                           char *to, int ndim, size_t outputs, size_t inputs)
 {
     const int type_num = self->dtype == CRNN_F32 ? NPY_FLOAT : NPY_DOUBLE;
     if (!array_is_plain(from, type_num) ||
@@ -165,7 +165,7 @@ static bool load_parameter(const network_object *self, PyObject *from, char *to,
         return false;
     }
     if (ndim == 2 && PyArray_IS_C_CONTIGUOUS((PyArrayObject *)from)) {
-        crnn_transpose(crnn_variant(0, self->dtype),
+        crnn_transpose(crnn_variant(variant, self->dtype),
                        PyArray_DATA((PyArrayObject *)from), outputs, inputs, to);
         return true;
     }
@@ -180,8 +180,11 @@ static bool load_parameter(const network_object *self, PyObject *from, char *to,
 PyObject *network_load(PyObject *op, PyObject *arrays)
 {
     const network_object *self = (network_object *)op;
+    const module_state *state = state_of(self);
+    if (!state)
+        return NULL;
     if (!self->memory)
-        return raise_uninitialised(self);
+        return raise_uninitialised(op);
     const size_t count = self->num_layers * self->num_directions;
     const size_t each = self->weights[0].b_ih ? 4 : 2;
     if (!PyList_CheckExact(arrays) || (size_t)PyList_GET_SIZE(arrays) != count * each) {
@@ -197,9 +200,9 @@ PyObject *network_load(PyObject *op, PyObject *arrays)
         const void *const to[4] = {w->w_ih, w->w_hh, w->b_ih, w->b_hh};
         const size_t k[4] = {inputs, H, 1, 1}, j = i % each;
         char *block = PyCapsule_GetPointer(self->memory, NULL);
-        if (!load_parameter(self, PyList_GET_ITEM(arrays, (Py_ssize_t)i),
-                            block + ((const char *)to[j] - block), j < 2 ? 2 : 1, H,
-                            k[j]))
+        if (!load_parameter(
+                self, state->variant, PyList_GET_ITEM(arrays, (Py_ssize_t)i),
+                block + ((const char *)to[j] - block), j < 2 ? 2 : 1, H, k[j]))
             return NULL;
     }
     Py_RETURN_NONE;

@@ -3,17 +3,10 @@
  *
  * A tape is never changed, so that any thread may pull back through it, any number of
  * times.  It owns the states of all layers and the parameters as they were at the call;
- * x and hx it only keeps alive.
+ * x and hx it only keeps alive.  After a transient network it has no parameters: where
+ * many calls are kept, as in a loop over time, copies of them would outweigh all else.
  */
-#include "call.h"
-
-typedef struct {
-    PyObject_HEAD
-    pending_call call;
-    call_extras extras;
-    void *states;                       /* [L][rows][D*H] */
-    PyObject *network, *x, *h0, *masks; /* h0, masks: or NULL */
-} tape_object;
+#include "tape.h"
 
 static int traverse(PyObject *op, visitproc visit, void *arg)
 {
@@ -47,15 +40,18 @@ const char network_record_doc[] =
     "_record(x, hx=None, lengths=None, batch_sizes=None, masks=None)\n--\n\n"
     "As _run(), and a Tape after the results.";
 
-/* Let the call read a copy of the parameters and keep the states, in the tape. */
+/* Let the call read a copy of the parameters, or take them from a network that has no
+ * more use for them, and keep the states in the tape. */
 static bool prepare(tape_object *tape)
 {
     pending_call *c = &tape->call;
     const network_object *network = c->self;
-    PyObject *snapshot = network_snapshot(network, &c->net.weights);
-    if (!snapshot)
-        return false;
-    Py_SETREF(c->memory, snapshot);
+    if (!network->is_transient) {
+        PyObject *snapshot = network_snapshot(network, &c->net.weights);
+        if (!snapshot)
+            return false;
+        Py_SETREF(c->memory, snapshot);
+    }
     c->batch.num_state_rows = c->layout == PACKED
                                   ? SIZE(&c->sizes, 'N')
                                   : crnn_mul(c->batch.num_steps, c->batch.num_rows);
@@ -94,6 +90,11 @@ PyObject *network_record(PyObject *op, PyObject *args, PyObject *kwargs)
             Py_INCREF(forward.memory);
             results = call_finish(&forward);
         }
+        if (network->is_transient) {
+            Py_CLEAR(c->memory);
+            Py_CLEAR(network->memory);
+            c->net.weights = network->weights = NULL;
+        }
     }
     if (results && PyTuple_CheckExact(results))
         all = PyTuple_Pack(3, PyTuple_GET_ITEM(results, 0),
@@ -105,143 +106,8 @@ PyObject *network_record(PyObject *op, PyObject *args, PyObject *kwargs)
     return all;
 }
 
-/* The arrays of gradients, and where the core finds them. */
-typedef struct {
-    crnn_gradients g;
-    crnn_weight_gradients *dw; /* [L*D] */
-    PyObject *dx, *dh0;        /* or NULL: not wanted */
-    PyObject *parameters;      /* list in torch's order, or NULL */
-} products;
-
-/* Bind an incoming gradient. */
-static bool read_gradient(pending_call *c, PyObject *array, const char *name,
-                          const char *axes, crnn_view *view, PyObject **kept)
-{
-    if (array == Py_None)
-        return true;
-    if (!array_require(array, name, c->type_num, axes, &c->sizes, view))
-        return false;
-    if (!call_can_read(c, view)) {
-        PyErr_Format(PyExc_ValueError, "the last axis of %s must be contiguous", name);
-        return false;
-    }
-    *kept = array;
-    return true;
-}
-
-/* A new matrix (H, inputs) in memory [inputs][H], or a bias (H,). */
-static void *add_parameter(PyObject *list, int type_num, int ndim, size_t H,
-                           size_t inputs)
-{
-    npy_intp dims[2] = {(npy_intp)H, (npy_intp)inputs};
-    PyObject *array = PyArray_EMPTY(ndim, dims, type_num, 1);
-    if (!array)
-        return NULL;
-    const int failed = PyList_Append(list, array);
-    Py_DECREF(array);
-    return failed ? NULL : PyArray_DATA((PyArrayObject *)array);
-}
-
-static bool make_parameters(const pending_call *c, products *p)
-{
-    const crnn_network *net = &c->net;
-    const size_t count = net->num_layers * net->num_directions, H = net->hidden_size;
-    p->parameters = PyList_New(0);
-    p->dw = crnn_alloc(count * sizeof *p->dw);
-    if (!p->dw)
-        PyErr_NoMemory();
-    if (!p->parameters || !p->dw)
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        const size_t inputs =
-            i < net->num_directions ? net->input_size : net->num_directions * H;
-        crnn_weight_gradients *dw = &p->dw[i];
-        *dw = (crnn_weight_gradients){0};
-        dw->w_ih = add_parameter(p->parameters, c->type_num, 2, H, inputs);
-        dw->w_hh = dw->w_ih ? add_parameter(p->parameters, c->type_num, 2, H, H) : NULL;
-        if (!dw->w_hh)
-            return false;
-        if (!net->weights[i].b_ih)
-            continue;
-        dw->b = add_parameter(p->parameters, c->type_num, 1, H, 1);
-        if (!dw->b || !add_parameter(p->parameters, c->type_num, 1, H, 1))
-            return false;
-    }
-    p->g.dw = p->dw;
-    return true;
-}
-
-/* Both biases have the same gradient, in arrays of their own. */
-static void copy_bias_gradients(const pending_call *c, const products *p)
-{
-    for (Py_ssize_t i = 3; c->net.weights[0].b_ih && i < PyList_GET_SIZE(p->parameters);
-         i += 4) {
-        PyArrayObject *b_ih = (PyArrayObject *)PyList_GET_ITEM(p->parameters, i - 1),
-                      *b_hh = (PyArrayObject *)PyList_GET_ITEM(p->parameters, i);
-        memcpy(PyArray_DATA(b_hh), PyArray_DATA(b_ih), (size_t)PyArray_NBYTES(b_ih));
-    }
-}
-
-static bool make_outputs(pending_call *c, products *p, bool x, bool hx, bool parameters)
-{
-    const call_axes *axes = &axes_of[c->layout];
-    if (x) {
-        p->dx = (PyObject *)array_new(c->type_num, axes->x, &c->sizes,
-                                      c->batch.lengths && !c->batch.offsets, &p->g.dx);
-        if (!p->dx)
-            return false;
-    }
-    if (hx) {
-        p->dh0 = (PyObject *)array_new(c->type_num, axes->states, &c->sizes, false,
-                                       &p->g.dh0);
-        if (!p->dh0)
-            return false;
-    }
-    return !parameters || make_parameters(c, p);
-}
-
-static PyObject *or_none(PyObject *object) { return object ? object : Py_None; }
-
-PyDoc_STRVAR(pullback_doc,
-             "pullback(d_output, d_h_n, input, hx, parameters, /)\n--\n\n"
-             "Gradients of the loss whose gradients by the results are given, None for "
-             "zeros.\n\n"
-             "The last three say what is wanted: (d_input, d_hx, list in torch's "
-             "order), None for\nthe others.");
-
-static PyObject *pullback(PyObject *op, PyObject *args)
-{
-    tape_object *self = (tape_object *)op;
-    PyObject *dy, *dhn, *result = NULL;
-    int x, hx, parameters;
-    if (!PyArg_ParseTuple(args, "OOppp:pullback", &dy, &dhn, &x, &hx, &parameters))
-        return NULL;
-    pending_call c = self->call;
-    products p = {0};
-    const call_axes *axes = &axes_of[c.layout];
-    c.gradients = &p.g;
-    if (read_gradient(&c, dy, "d_output", axes->y, &p.g.dy, &c.dy) &&
-        read_gradient(&c, dhn, "d_h_n", axes->states, &p.g.dhn, &c.dhn) &&
-        make_outputs(&c, &p, x, hx, parameters)) {
-        const crnn_status status = call_compute(&c);
-        if (status != CRNN_OK) {
-            raise_status(status);
-        } else {
-            if (p.parameters)
-                copy_bias_gradients(&c, &p);
-            result =
-                PyTuple_Pack(3, or_none(p.dx), or_none(p.dh0), or_none(p.parameters));
-        }
-    }
-    Py_XDECREF(p.dx);
-    Py_XDECREF(p.dh0);
-    Py_XDECREF(p.parameters);
-    crnn_free(p.dw);
-    return result;
-}
-
 static PyMethodDef methods[] = {
-    {"pullback", pullback, METH_VARARGS, pullback_doc},
+    {"pullback", tape_pullback, METH_VARARGS, tape_pullback_doc},
     {0},
 };
 

@@ -41,6 +41,7 @@ void team_acquire(team_loan *loan, size_t wanted, crnn_watch *watch)
         .size = loan->lease.size,
         .awake = loan->lease.awake,
         .calm = loan->lease.calm,
+        .preferred = preferred_schedule(),
         .share = crnn_team_share,
         .run = crnn_team_run,
         .barrier = crnn_team_barrier,

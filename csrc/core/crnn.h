@@ -104,11 +104,21 @@ typedef struct {
     void *context;
 } crnn_watch;
 
+/* How a call is divided among threads. */
+typedef enum {
+    CRNN_ALONE,
+    CRNN_ROWS,       /* parts of the batch, each through the whole network */
+    CRNN_DIRECTIONS, /* the two directions of a layer */
+    CRNN_LAYERS,     /* layers, each a few steps behind the one below */
+    CRNN_COLUMNS,    /* hidden units, with a barrier at every step */
+} crnn_schedule;
+
 /* Threads that the caller lends to a call. */
 typedef struct {
     size_t size; /* at least 1; 1 is the caller alone, and the functions may be NULL */
     bool awake;  /* no member sleeps: run() costs little */
     bool calm;   /* no member had to wait long of late: so does barrier() */
+    crnn_schedule preferred; /* wherever it can be; CRNN_ALONE: what costs least */
     /* Call task(argument, i) for i in 0 .. n-1, in this order, each on whichever thread
      * comes for it, and return when all have ended. */
     void (*share)(void *context, size_t n, void (*task)(void *argument, size_t i),
@@ -122,15 +132,6 @@ typedef struct {
     void *context;
 } crnn_team;
 
-/* How a call is divided among threads. */
-typedef enum {
-    CRNN_ALONE,
-    CRNN_ROWS,       /* parts of the batch, each through the whole network */
-    CRNN_DIRECTIONS, /* the two directions of a layer */
-    CRNN_LAYERS,     /* layers, each a few steps behind the one below */
-    CRNN_COLUMNS,    /* hidden units, with a barrier at every step */
-} crnn_schedule;
-
 typedef struct {
     crnn_schedule schedule;
     size_t threads; /* that can be of use */
@@ -138,7 +139,7 @@ typedef struct {
     size_t part_rows;
     size_t span_steps; /* steps whose inputs are projected in one product */
     bool packed;       /* the matrices are copied into panels first */
-    double cycles;     /* estimated */
+    double share;      /* of one thread's time, estimated */
 } crnn_plan;
 
 crnn_plan crnn_plan_forward(const crnn_network *net, const crnn_batch *batch,
@@ -162,6 +163,20 @@ crnn_status crnn_forward_scratch(const crnn_network *net, const crnn_batch *batc
 crnn_status crnn_forward(const crnn_network *net, const crnn_batch *batch,
                          const crnn_plan *plan, const crnn_team *team,
                          const crnn_watch *watch, void *scratch);
+
+/*
+ * The two halves of crnn_forward(), for callers that repeat a call, or have some memory
+ * at hand.  prepare() lays a call out in *bytes of scratch memory; where these are too
+ * few it gives NULL and sets *bytes, CRNN_TOO_BIG if that cannot be.  run() computes
+ * what net, batch and plan say by then: data pointers, strides and the values behind
+ * them may have changed, but neither sizes nor weights, nor whether h0 has data.
+ */
+typedef struct crnn_division crnn_division;
+crnn_division *crnn_forward_prepare(const crnn_network *net, const crnn_batch *batch,
+                                    const crnn_plan *plan, void *scratch,
+                                    size_t *bytes);
+crnn_status crnn_forward_run(crnn_division *call, const crnn_team *team,
+                             const crnn_watch *watch);
 
 /* Gradients of the parameters of one layer and direction: of w_ih and w_hh with their
  * layout, and of either bias. */

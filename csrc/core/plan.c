@@ -112,7 +112,7 @@ static size_t threads_for(const crnn_network *net, size_t B, const crnn_team *te
  * but none is less than a tile unless that leaves a thread without. */
 static size_t rows_of_part(size_t B, size_t threads)
 {
-    const size_t rows = B / (4 * threads) / 8 * 8 + 8;
+    const size_t rows = (crnn_max(B, 1) - 1) / (4 * threads) / 8 * 8 + 8;
     return crnn_min(crnn_min(rows, MOST_ROWS), (B - 1) / threads + 1);
 }
 
@@ -150,30 +150,36 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
 {
     const size_t T = batch->num_steps, B = batch->num_rows;
     const size_t uses = crnn_mul(T, B);
-    crnn_plan plan = {.threads = 1, .part_rows = crnn_min(B, MOST_ROWS)};
+    crnn_plan plan = {.threads = 1, .share = 1, .part_rows = crnn_min(B, MOST_ROWS)};
     plan.parts = B > MOST_ROWS ? (B - 1) / MOST_ROWS + 1 : 1;
     plan.span_steps = span_steps(net, plan.part_rows, T);
     plan.packed = B > 1 && uses >= 32 && is_strided_badly(net);
     if (team->size < 2)
         return plan;
 
+    /* Layers that follow each other: spans short enough that all soon have work. */
+    const size_t stagger = crnn_max(T / 16, 16);
     const workload w = {net, (double)T, share_filled(batch)};
-    const double spans = (double)T / (double)crnn_max(plan.span_steps, 1);
-    plan.cycles = network_cycles(&w, (double)B, (double)net->hidden_size);
-    const double alone = plan.cycles;
-    if (alone < LEAST_CYCLES + (team->awake ? 0 : WAKE_CYCLES))
-        return plan;
+    const double alone = network_cycles(&w, (double)B, (double)net->hidden_size);
+    const double least = LEAST_CYCLES + (team->awake ? 0 : WAKE_CYCLES);
     for (crnn_schedule s = CRNN_ROWS; s <= CRNN_COLUMNS; s++) {
-        if (backward && s == CRNN_LAYERS)
-            continue;
         const size_t threads = threads_for(net, B, team, s);
+        if (threads < 2 || (backward && s == CRNN_LAYERS))
+            continue;
+        const size_t span =
+            s == CRNN_LAYERS ? crnn_min(plan.span_steps, stagger) : plan.span_steps;
+        const double spans = (double)T / (double)crnn_max(span, 1);
         const double cycles = schedule_cycles(&w, s, B, threads, spans);
-        if (threads > 1 && cycles < plan.cycles && cycles < LEAST_GAIN * alone) {
+        if (team->preferred ? s == team->preferred
+                            : alone >= least && cycles < plan.share * alone &&
+                                  cycles < LEAST_GAIN * alone) {
             plan.schedule = s;
             plan.threads = threads;
-            plan.cycles = cycles;
+            plan.share = cycles / alone;
         }
     }
+    if (plan.schedule == CRNN_LAYERS)
+        plan.span_steps = crnn_min(plan.span_steps, stagger);
     if (plan.schedule == CRNN_ROWS) {
         plan.part_rows = rows_of_part(B, plan.threads);
         plan.parts = (B - 1) / plan.part_rows + 1;

@@ -27,6 +27,9 @@ typedef __m256 vm;
 #define vf_mask(n)                                                                     \
     _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n)),                                    \
                        _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+#define vf_unpack_low _mm256_unpacklo_ps
+#define vf_unpack_high _mm256_unpackhi_ps
+#define vf_halves _mm256_permute2f128_ps
 #define vf_masked_load _mm256_maskload_ps
 #define vf_masked_store _mm256_maskstore_ps
 #define vf_pow2(t)                                                                     \
@@ -57,6 +60,9 @@ typedef __m256d vm;
 #define vf_mask(n)                                                                     \
     _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)(n)),                             \
                        _mm256_setr_epi64x(0, 1, 2, 3))
+#define vf_unpack_low _mm256_unpacklo_pd
+#define vf_unpack_high _mm256_unpackhi_pd
+#define vf_halves _mm256_permute2f128_pd
 #define vf_masked_load _mm256_maskload_pd
 #define vf_masked_store _mm256_maskstore_pd
 #define vf_pow2(t)                                                                     \
@@ -70,6 +76,10 @@ typedef __m256d vm;
 #define VF_TILES(X)                                                                    \
     X(6, 2)                                                                            \
     X(6, 1) X(4, 2) X(4, 1) X(2, 4) X(2, 2) X(2, 1) X(1, 8) X(1, 4) X(1, 2) X(1, 1)
+
+/* Unpacking zips within the halves of a register. */
+#define vf_zip_low(a, b) vf_halves(vf_unpack_low(a, b), vf_unpack_high(a, b), 0x20)
+#define vf_zip_high(a, b) vf_halves(vf_unpack_low(a, b), vf_unpack_high(a, b), 0x31)
 
 static inline vf vf_loadn(const real *p, size_t n)
 {

@@ -30,6 +30,15 @@ typedef __mmask16 vm;
     _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(a),              \
                                                   _mm512_castps_si512(s),              \
                                                   _mm512_set1_epi32(INT32_MIN), 0xd8))
+#define vf_zip_low(a, b)                                                               \
+    _mm512_permutex2var_ps(                                                            \
+        a, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),  \
+        b)
+#define vf_zip_high(a, b)                                                              \
+    _mm512_permutex2var_ps(a,                                                          \
+                           _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, \
+                                             29, 14, 30, 15, 31),                      \
+                           b)
 #define vf_pow2(t)                                                                     \
     _mm512_castsi512_ps(                                                               \
         _mm512_add_epi32(_mm512_slli_epi32(_mm512_castps_si512(t), 23),                \
@@ -59,6 +68,10 @@ typedef __mmask8 vm;
     _mm512_castsi512_pd(_mm512_ternarylogic_epi64(_mm512_castpd_si512(a),              \
                                                   _mm512_castpd_si512(s),              \
                                                   _mm512_set1_epi64(INT64_MIN), 0xd8))
+#define vf_zip_low(a, b)                                                               \
+    _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b)
+#define vf_zip_high(a, b)                                                              \
+    _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b)
 #define vf_pow2(t)                                                                     \
     _mm512_castsi512_pd(                                                               \
         _mm512_add_epi64(_mm512_slli_epi64(_mm512_castpd_si512(t), 52),                \

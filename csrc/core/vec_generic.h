@@ -45,6 +45,11 @@ static inline vf vf_div(vf a, vf b) { return a / b; }
 static inline vf vf_min(vf a, vf b) { return a < b ? a : b; }
 static inline vf vf_max(vf a, vf b) { return a > b ? a : b; }
 
+/* The first and the second half of a0 b0 a1 b1 ...; of one lane, no halves to speak of.
+ */
+static inline vf vf_zip_low(vf a, vf b) { return (void)b, a; }
+static inline vf vf_zip_high(vf a, vf b) { return (void)a, b; }
+
 static inline vm vf_lt(vf a, vf b) { return a < b; }
 static inline vm vf_unordered(vf a) { return a != a; }
 static inline vf vf_select(vm m, vf a, vf b) { return m ? a : b; }

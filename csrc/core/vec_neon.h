@@ -20,6 +20,8 @@ typedef uint32x4_t vm;
 #define vf_unordered(a) vmvnq_u32(vceqq_f32(a, a))
 #define vf_select vbslq_f32
 #define vf_abs vabsq_f32
+#define vf_zip_low vzip1q_f32
+#define vf_zip_high vzip2q_f32
 #define vf_copysign(a, s) vbslq_f32(vdupq_n_u32(0x80000000u), s, a)
 #define vf_pow2(t)                                                                     \
     vreinterpretq_f32_u32(vaddq_u32(vshlq_n_u32(vreinterpretq_u32_f32(t), 23),         \
@@ -41,6 +43,8 @@ typedef uint64x2_t vm;
 #define vf_unordered(a) veorq_u64(vceqq_f64(a, a), vdupq_n_u64(UINT64_MAX))
 #define vf_select vbslq_f64
 #define vf_abs vabsq_f64
+#define vf_zip_low vzip1q_f64
+#define vf_zip_high vzip2q_f64
 #define vf_copysign(a, s) vbslq_f64(vdupq_n_u64(UINT64_C(1) << 63), s, a)
 #define vf_pow2(t)                                                                     \
     vreinterpretq_f64_u64(vaddq_u64(vshlq_n_u64(vreinterpretq_u64_f64(t), 52),         \

@@ -12,10 +12,12 @@ static inline vf cell_forward(vf a, crnn_activation activation)
     return vf_select(vf_unordered(a), vf_set1((real)NAN), h);
 }
 
-/* The gradient of a from that of h: d (1 - h^2), or d where h > 0; where h is NaN, d. */
+/* The gradient of a from that of h: d (1 - h^2), or d where h > 0; where h is NaN, d.
+ */
 static inline vf cell_backward(vf d, vf h, crnn_activation activation)
 {
     if (activation == CRNN_TANH)
         return vf_mul(d, vf_fma(vf_sub(vf_set1(0), h), h, vf_set1(1)));
-    return vf_select(vf_lt(vf_set1(0), h), d, vf_select(vf_unordered(h), d, vf_set1(0)));
+    return vf_select(vf_lt(vf_set1(0), h), d,
+                     vf_select(vf_unordered(h), d, vf_set1(0)));
 }

@@ -1,0 +1,166 @@
+"""From tensors to the core and back: the only place here that knows the core's names.
+
+A network of the core is made of the weights at each call, by copying them, so that a
+call depends on its tensors alone and sees every edit of them.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.dlpack import to_dlpack
+
+from .. import _core
+
+_CPU = (1, 0)  # in DLPack's words
+
+
+class UnfitError(Exception):
+    """The core does not compute this; torch does, or says why not."""
+
+
+class Call(NamedTuple):
+    """What is no tensor in a call of a network, or of a cell."""
+
+    input_size: int
+    hidden_size: int
+    num_layers: int
+    num_directions: int
+    bias: bool
+    mode: str
+    num_steps: int = 1
+    batch_first: bool = False
+    batch_sizes: np.ndarray | None = None
+    dropout: float = 0.0  # 0 where there is none to draw
+    is_cell: bool = False
+
+
+def network(call: Call, dtype: torch.dtype, weights):
+    """The core's network with copies of these weights.
+
+    Raises:
+        UnfitError: they are not what the sizes ask for, or of several dtypes.
+    """
+    net = _core.Network()
+    try:
+        net._allocate(dtype.itemsize, *call[:5])
+        net._load([_array(w) for w in weights])
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise UnfitError from error
+    net.mode, net.batch_first, net._is_cell = call.mode, call.batch_first, call.is_cell
+    return net
+
+
+def draw_masks(call: Call, input) -> list[torch.Tensor]:
+    """Dropout's factors for each boundary of layers, as torch draws them.
+
+    The same draws on the same shapes as torch.nn.RNN's, which leave torch's generator
+    in the same state.
+    """
+    if not call.dropout:
+        return []
+    shape = [*input.shape[:-1], call.hidden_size * call.num_directions]
+    if call.batch_first:
+        shape[:2] = shape[1::-1]  # torch draws time first
+    masks = []
+    for _ in range(call.num_layers - 1):
+        mask = torch.empty(shape, dtype=input.dtype, device=input.device)
+        if call.dropout == 1:
+            mask.zero_()
+        else:
+            mask.bernoulli_(1 - call.dropout).div_(1 - call.dropout)
+        masks.append(mask.transpose(0, 1) if call.batch_first else mask)
+    return masks
+
+
+class _Export:
+    """A tensor for numpy.from_dlpack.
+
+    Tensor.numpy() would forbid to resize the tensor's memory, for good.
+    """
+
+    __slots__ = ("_tensor",)
+
+    def __init__(self, tensor):
+        self._tensor = tensor
+
+    def __dlpack__(self, **options):
+        return to_dlpack(self._tensor)
+
+    def __dlpack_device__(self):
+        return _CPU
+
+
+def _array(tensor):
+    """A read-only array of a tensor's memory."""
+    if tensor is None:
+        return None
+    return np.from_dlpack(_Export(tensor.resolve_neg()))
+
+
+def _rows(tensor):
+    """An array whose last axis is contiguous, as the core reads gradients."""
+    if tensor is not None and tensor.stride(-1) != 1:
+        tensor = tensor.contiguous()
+    return _array(tensor)
+
+
+def run(net, call: Call, input, hx, masks):
+    """(output, h_n), or a cell's state; grad mode is off, or nothing needs it."""
+    masks = tuple(map(_array, masks)) if masks else None
+    results = net._run(_array(input), _array(hx), None, call.batch_sizes, masks)
+    if call.is_cell:
+        return torch.from_numpy(results)
+    return torch.from_numpy(results[0]), torch.from_numpy(results[1])
+
+
+def record(net, call: Call, input, hx, masks, keep_weights: bool):
+    """What `run` gives, and a Tape; without keep_weights the net is used up."""
+    net._is_transient = not keep_weights
+    masks = tuple(map(_array, masks)) if masks else None
+    # Aliases keep the memory of input and hx alive, whatever becomes of the tensors.
+    x = input.detach()
+    h = None if hx is None else hx.detach()
+    results = net._record(_array(x), _array(h), None, call.batch_sizes, masks)
+    tape = Tape(results[-1], x, h, keep_weights)
+    if call.is_cell:
+        return torch.from_numpy(results[0]), tape
+    return (torch.from_numpy(results[0]), torch.from_numpy(results[1])), tape
+
+
+class Tape:
+    """What a forward pass left for backward ones; it keeps alive all that it reads."""
+
+    __slots__ = ("_h", "_places", "_tape", "_x", "has_weights")
+
+    def __init__(self, tape, x, h, has_weights):
+        self._tape, self._x, self._h = tape, x, h
+        self._places = x.data_ptr(), h is not None and h.data_ptr()
+        self.has_weights = has_weights
+
+    def is_intact(self) -> bool:
+        """Whether what it reads is still there: share_memory_() moves it away."""
+        x, h = self._x, self._h
+        return (x.data_ptr(), h is not None and h.data_ptr()) == self._places
+
+    def pullback(self, d_results, needs, net=None):
+        """Gradients of input, hx and each weight, None for those not needed.
+
+        net is the network of the call anew, for a tape that has no weights.
+        """
+        d_output, d_h_n = (*d_results, None)[:2]
+        need_input, need_hx, *need_weights = needs
+        need_any = True in need_weights
+        d_input, d_hx, d_weights = self._tape.pullback(
+            *(_rows(d_output), _rows(d_h_n)),
+            *(need_input, need_hx, need_any, net, True),
+        )
+        d_weights = d_weights if need_any else [None] * len(need_weights)
+        return (
+            None if d_input is None else torch.from_numpy(d_input),
+            None if d_hx is None else torch.from_numpy(d_hx),
+            *[
+                torch.from_numpy(d) if need else None
+                for d, need in zip(d_weights, need_weights, strict=True)
+            ],
+        )

@@ -1,0 +1,88 @@
+"""The same call by torch's own operators, for gradients that need gradients in turn."""
+
+import torch
+from torch import _VF
+
+
+def gradients(call, operands, masks, d_results, needs):
+    """Gradients of the operands, None for those that need none.
+
+    With grad mode on they can be differentiated again, back to the operands and to
+    d_results.
+
+    Args:
+        call: what is no tensor.
+        operands: input, hx or None, and the weights.
+        masks: dropout's factors at each boundary of layers, as the call drew them.
+        d_results: a gradient or None for each result of the call.
+        needs: whether each operand needs a gradient.
+    """
+    again = torch.is_grad_enabled()
+    with torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        # One alias for each place: an operand that stands in two has two gradients.
+        operands = [
+            None
+            if t is None
+            else t.view_as(t)
+            if again
+            else t.detach().requires_grad_(need)
+            for t, need in zip(operands, needs, strict=True)
+        ]
+        results = (
+            _cell(call, *operands) if call.is_cell else _rnn(call, operands, masks)
+        )
+        pairs = [
+            (r, d) for r, d in zip(results, d_results, strict=True) if d is not None
+        ]
+        if not pairs:
+            return [None] * len(operands)
+        found = torch.autograd.grad(
+            [r for r, _ in pairs],
+            [t for t, need in zip(operands, needs, strict=True) if need],
+            [d for _, d in pairs],
+            create_graph=again,
+            materialize_grads=True,
+        )
+    found = iter(found)
+    return [next(found) if need else None for need in needs]
+
+
+def _cell(call, input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
+    step = _VF.rnn_tanh_cell if call.mode == "RNN_TANH" else _VF.rnn_relu_cell
+    if hx is None:
+        hx = input.new_zeros(len(input), call.hidden_size)
+    return [step(input, hx, w_ih, w_hh, b_ih, b_hh)]
+
+
+def _rnn(call, operands, masks):
+    """(output, h_n), a layer at a time, for the masks stand between the layers."""
+    x, hx, *weights = operands
+    L, D, T_axis = call.num_layers, call.num_directions, 1 if call.batch_first else 0
+    is_batched = call.batch_sizes is not None or x.dim() == 3
+    if call.batch_sizes is not None:
+        layout = [torch.from_numpy(call.batch_sizes)]
+        B = layout[0][0]
+    else:
+        layout = []
+        B = x.shape[1 - T_axis] if is_batched else 1
+        x = x if is_batched else x.unsqueeze(1 - T_axis)
+    if hx is None:
+        hx = x.new_zeros(L * D, B, call.hidden_size)
+    elif not is_batched:
+        hx = hx.unsqueeze(1)
+    layer_of = _VF.rnn_tanh if call.mode == "RNN_TANH" else _VF.rnn_relu
+    last = [] if layout else [call.batch_first]
+    n = len(weights) // L
+    states = []
+    for layer in range(L):
+        if layer and masks:
+            mask = masks[layer - 1]
+            x = x * (mask if is_batched else mask.unsqueeze(1 - T_axis))
+        options = [call.bias, 1, 0.0, False, D == 2, *last]
+        h = hx[layer * D : (layer + 1) * D]
+        x, h = layer_of(x, *layout, h, weights[layer * n : (layer + 1) * n], *options)
+        states.append(h)
+    h_n = torch.cat(states)
+    if is_batched:
+        return [x, h_n]
+    return [x.squeeze(1 - T_axis), h_n.squeeze(1)]

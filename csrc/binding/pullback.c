@@ -1,0 +1,190 @@
+/*
+ * pullback.c - Tape.pullback(): from the gradients of results to those of arguments.
+ */
+#include "tape.h"
+
+/* The arrays of gradients, and where the core finds them. */
+typedef struct {
+    crnn_gradients g;
+    crnn_weight_gradients *dw; /* [L*D] */
+    PyObject *dx, *dh0;        /* or NULL: not wanted */
+    PyObject *parameters;      /* list in torch's order, or NULL */
+} products;
+
+/* Bind an incoming gradient. */
+static bool read_gradient(pending_call *c, PyObject *array, const char *name,
+                          const char *axes, crnn_view *view, PyObject **kept)
+{
+    if (array == Py_None)
+        return true;
+    if (!array_require(array, name, c->type_num, axes, &c->sizes, view))
+        return false;
+    if (!call_can_read(c, view)) {
+        PyErr_Format(PyExc_ValueError, "the last axis of %s must be contiguous", name);
+        return false;
+    }
+    *kept = array;
+    return true;
+}
+
+/* A new matrix (H, inputs) in memory [inputs][H], or a bias (H,). */
+static void *add_parameter(PyObject *list, int type_num, int ndim, size_t H,
+                           size_t inputs)
+{
+    npy_intp dims[2] = {(npy_intp)H, (npy_intp)inputs};
+    PyObject *array = PyArray_EMPTY(ndim, dims, type_num, 1);
+    if (!array)
+        return NULL;
+    const int failed = PyList_Append(list, array);
+    Py_DECREF(array);
+    return failed ? NULL : PyArray_DATA((PyArrayObject *)array);
+}
+
+static bool make_parameters(const pending_call *c, products *p)
+{
+    const crnn_network *net = &c->net;
+    const size_t count = net->num_layers * net->num_directions, H = net->hidden_size;
+    p->parameters = PyList_New(0);
+    p->dw = crnn_alloc(count * sizeof *p->dw);
+    if (!p->dw)
+        PyErr_NoMemory();
+    if (!p->parameters || !p->dw)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const size_t inputs =
+            i < net->num_directions ? net->input_size : net->num_directions * H;
+        crnn_weight_gradients *dw = &p->dw[i];
+        *dw = (crnn_weight_gradients){0};
+        dw->w_ih = add_parameter(p->parameters, c->type_num, 2, H, inputs);
+        dw->w_hh = dw->w_ih ? add_parameter(p->parameters, c->type_num, 2, H, H) : NULL;
+        if (!dw->w_hh)
+            return false;
+        if (!net->weights[i].b_ih)
+            continue;
+        dw->b = add_parameter(p->parameters, c->type_num, 1, H, 1);
+        if (!dw->b || !add_parameter(p->parameters, c->type_num, 1, H, 1))
+            return false;
+    }
+    p->g.dw = p->dw;
+    return true;
+}
+
+/* Both biases have the same gradient, in arrays of their own. */
+static void copy_bias_gradients(const pending_call *c, const products *p)
+{
+    for (Py_ssize_t i = 3; c->net.weights[0].b_ih && i < PyList_GET_SIZE(p->parameters);
+         i += 4) {
+        PyArrayObject *b_ih = (PyArrayObject *)PyList_GET_ITEM(p->parameters, i - 1),
+                      *b_hh = (PyArrayObject *)PyList_GET_ITEM(p->parameters, i);
+        memcpy(PyArray_DATA(b_hh), PyArray_DATA(b_ih), (size_t)PyArray_NBYTES(b_ih));
+    }
+}
+
+static bool make_outputs(pending_call *c, products *p, bool x, bool hx, bool parameters)
+{
+    const call_axes *axes = &axes_of[c->layout];
+    if (x) {
+        p->dx = (PyObject *)array_new(c->type_num, axes->x, &c->sizes,
+                                      c->batch.lengths && !c->batch.offsets, &p->g.dx);
+        if (!p->dx)
+            return false;
+    }
+    if (hx) {
+        p->dh0 = (PyObject *)array_new(c->type_num, axes->states, &c->sizes, false,
+                                       &p->g.dh0);
+        if (!p->dh0)
+            return false;
+    }
+    return !parameters || make_parameters(c, p);
+}
+
+/* Give each matrix the order of torch's, C. */
+static bool order_by_rows(const pending_call *c, PyObject *parameters)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(parameters); i++) {
+        PyArrayObject *from = (PyArrayObject *)PyList_GET_ITEM(parameters, i);
+        if (PyArray_NDIM(from) != 2)
+            continue;
+        PyArrayObject *to =
+            (PyArrayObject *)PyArray_SimpleNew(2, PyArray_DIMS(from), c->type_num);
+        if (!to)
+            return false;
+        crnn_transpose(c->net.kernels, PyArray_DATA(from), (size_t)PyArray_DIM(from, 1),
+                       (size_t)PyArray_DIM(from, 0), PyArray_DATA(to));
+        PyList_SetItem(parameters, i, (PyObject *)to);
+    }
+    return true;
+}
+
+/* Let a call read the parameters of this network, as the tape has none; the network
+ * must be of the same sizes. */
+static bool borrow_parameters(pending_call *c, const tape_object *self, PyObject *from)
+{
+    if (self->call.memory)
+        return true;
+    const module_state *state = state_of(self->call.self);
+    if (!state)
+        return false;
+    const network_object *other = (const network_object *)from;
+    if (!PyObject_TypeCheck(from, (PyTypeObject *)state->network_type) ||
+        !other->memory || other->dtype != c->self->dtype ||
+        other->input_size != c->self->input_size ||
+        other->hidden_size != c->self->hidden_size ||
+        other->num_layers != c->self->num_layers ||
+        other->num_directions != c->self->num_directions) {
+        PyErr_SetString(PyExc_ValueError,
+                        "this tape needs a network of its sizes, for the parameters");
+        return false;
+    }
+    c->memory = other->memory;
+    c->net.weights = other->weights;
+    return true;
+}
+
+static PyObject *or_none(PyObject *object) { return object ? object : Py_None; }
+
+const char tape_pullback_doc[] =
+    "pullback(d_output, d_h_n, input, hx, parameters, network=None, "
+    "by_rows=False, /)\n--\n\n"
+    "Gradients of the loss whose gradients by the results are given, None for "
+    "zeros.\n\n"
+    "The next three say what is wanted: (d_input, d_hx, list in torch's "
+    "order), None for\nthe others.  network lends a tape without parameters "
+    "those of the call.  by_rows asks\nfor C order in place of Fortran's.";
+
+PyObject *tape_pullback(PyObject *op, PyObject *args)
+{
+    tape_object *self = (tape_object *)op;
+    PyObject *dy, *dhn, *network = Py_None, *result = NULL;
+    int x, hx, parameters, by_rows = 0;
+    if (!PyArg_ParseTuple(args, "OOppp|Op:pullback", &dy, &dhn, &x, &hx, &parameters,
+                          &network, &by_rows))
+        return NULL;
+    pending_call c = self->call;
+    if (!borrow_parameters(&c, self, network))
+        return NULL;
+    PyObject *memory = Py_NewRef(c.memory);
+    products p = {0};
+    const call_axes *axes = &axes_of[c.layout];
+    c.gradients = &p.g;
+    if (read_gradient(&c, dy, "d_output", axes->y, &p.g.dy, &c.dy) &&
+        read_gradient(&c, dhn, "d_h_n", axes->states, &p.g.dhn, &c.dhn) &&
+        make_outputs(&c, &p, x, hx, parameters)) {
+        const crnn_status status = call_compute(&c);
+        if (status != CRNN_OK) {
+            raise_status(status);
+        } else {
+            if (p.parameters)
+                copy_bias_gradients(&c, &p);
+            if (!by_rows || !p.parameters || order_by_rows(&c, p.parameters))
+                result = PyTuple_Pack(3, or_none(p.dx), or_none(p.dh0),
+                                      or_none(p.parameters));
+        }
+    }
+    Py_XDECREF(p.dx);
+    Py_XDECREF(p.dh0);
+    Py_XDECREF(p.parameters);
+    crnn_free(p.dw);
+    Py_DECREF(memory);
+    return result;
+}

@@ -1,0 +1,21 @@
+/*
+ * tape.h - what a tape holds, for the two files that are its type.
+ */
+#ifndef CRNN_TAPE_H
+#define CRNN_TAPE_H
+
+#include "call.h"
+
+typedef struct {
+    PyObject_HEAD
+    pending_call call;
+    call_extras extras;
+    void *states;                       /* [L][rows][D*H] */
+    PyObject *network, *x, *h0, *masks; /* h0, masks: or NULL */
+} tape_object;
+
+/* pullback.c */
+PyObject *tape_pullback(PyObject *self, PyObject *args);
+extern const char tape_pullback_doc[];
+
+#endif

@@ -1,0 +1,46 @@
+"""crnn.explain: what it says of calls whose schedule is clear."""
+
+import numpy as np
+import pytest
+
+import crnn
+
+CASES = [
+    ((1, 1, 64), {}, "alone: one thread"),
+    ((128, 32, 64), {}, "rows: 4 parts of 8 rows"),
+    ((512, 1, 64), {"bidirectional": True}, "directions: the two directions"),
+    ((2000, 1, 64), {"num_layers": 4}, "layers: layers, each one span"),
+]
+
+
+@pytest.mark.parametrize(("shape", "options", "words"), CASES, ids=str)
+def test_schedule(capsys, shape, options, words):
+    rnn = crnn.RNN(64, 128, **options)
+    crnn.explain(rnn, shape, threads=2)
+    text = capsys.readouterr().out
+    assert text.startswith(f"{rnn} on {shape}, float32, 2 threads allowed\n")
+    assert f"schedule    {words}" in text
+    share = float(text.split("estimate")[1].split()[0])
+    assert share == 1 if "alone" in words else share < 0.9
+    crnn.explain(rnn, shape, threads=1)
+    assert "alone: one thread" in capsys.readouterr().out
+
+
+def test_columns_panels_and_backward(capsys):
+    crnn.explain(crnn.RNN(64, 512), (512, 64), threads=2)
+    assert "columns: the hidden units" in capsys.readouterr().out
+    wide = crnn.RNN(64, 1024)
+    crnn.explain(wide, (64, 32, 64), threads=2)
+    assert "copied into panels" in capsys.readouterr().out
+    crnn.explain(wide, (64, 32, 64), threads=2, backward=True)
+    assert "rows: 4 parts" in capsys.readouterr().out
+    crnn.explain(crnn.RNNCell(64, 64, dtype="float64"), (3, 64))
+    assert "float64" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 2, 65), (3, 2, 2, 64), (), (-1, 2, 64)])
+def test_shapes_that_do_not_fit(shape):
+    rnn = crnn.RNN(64, 8)
+    with pytest.raises(ValueError):
+        crnn.explain(rnn, shape)
+    assert rnn(np.zeros((3, 2, 64), np.float32))[0].shape == (3, 2, 8)

@@ -1,0 +1,107 @@
+"""First and second derivatives of crnn.torch, against differences and against torch."""
+
+import pytest
+from twins import (
+    assert_near,
+    assert_same_gradients,
+    counted,
+    every_cell,
+    loss_of,
+    twins,
+)
+
+I, H, T, B = 3, 4, 5, 2  # noqa: E741
+
+
+def doubles(torch, *shape):
+    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+
+def function_of(net, packed):
+    """The module as a function of its input, hx and parameters."""
+
+    def call(x, hx, *parameters):
+        output, h_n = net(x if packed is None else packed._replace(data=x), hx)
+        return output if packed is None else output.data, h_n
+
+    return call
+
+
+OPTIONS = [
+    {},
+    {"nonlinearity": "relu"},
+    {"num_layers": 2, "bidirectional": True},
+    {"num_layers": 2, "nonlinearity": "relu", "bias": False},
+    {"bidirectional": True, "batch_first": True},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("layout", ["batched", "unbatched", "packed"])
+def test_gradcheck_and_gradgradcheck(torch, options, layout):
+    _, ours = twins(I, H, **options, dtype=torch.float64)
+    states = ours.num_layers * (1 + ours.bidirectional)
+    x, hx, packed = doubles(torch, 3, B, I), doubles(torch, states, B, H), None
+    if layout == "batched" and ours.batch_first:
+        x = doubles(torch, B, 3, I)
+    if layout == "unbatched":
+        x, hx = doubles(torch, 3, I), doubles(torch, states, H)
+    if layout == "packed":
+        pack = torch.nn.utils.rnn.pack_padded_sequence
+        packed = pack(x, [1, 3], enforce_sorted=False)
+        x = packed.data.detach().requires_grad_()
+    inputs = x, hx, *ours.parameters()
+    call = function_of(ours, packed)
+    with counted() as made:
+        assert torch.autograd.gradcheck(call, inputs)
+    assert made
+    assert torch.autograd.gradgradcheck(call, inputs)
+
+
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+def test_gradcheck_of_a_cell(torch, nonlinearity):
+    _, ours = twins(
+        I, H, kind="RNNCell", nonlinearity=nonlinearity, dtype=torch.float64
+    )
+    inputs = doubles(torch, B, I), doubles(torch, B, H), *ours.parameters()
+    with counted() as made, every_cell():
+        assert torch.autograd.gradcheck(lambda x, h, *_: ours(x, h), inputs)
+        assert torch.autograd.gradgradcheck(lambda x, h, *_: ours(x, h), inputs)
+    assert made
+
+
+def test_gradient_penalty_reaches_every_parameter(torch):
+    plain, ours = twins(I, H, 2, bidirectional=True, dtype=torch.float64)
+    x = doubles(torch, T, B, I)
+    for net in plain, ours:
+        (d_x,) = torch.autograd.grad(loss_of(net(x)), x, create_graph=True)
+        assert d_x.requires_grad
+        d_x.square().sum().backward()
+    assert_same_gradients(ours.parameters(), plain.parameters())
+
+
+@pytest.mark.parametrize("layout", ["batched", "unbatched", "packed", "batch_first"])
+def test_second_derivatives_without_hx(torch, layout):
+    pair = twins(I, H, 2, batch_first=layout == "batch_first", dtype=torch.float64)
+    x = torch.randn(T, *[B] * (layout != "unbatched"), I, dtype=torch.float64)
+    if layout == "packed":
+        x = torch.nn.utils.rnn.pack_padded_sequence(x, [5, 2])
+    for net in pair:
+        output, h_n = net(x)
+        total = loss_of((output, h_n))
+        found = torch.autograd.grad(total, list(net.parameters()), create_graph=True)
+        sum(g.square().sum() for g in found).backward()
+    assert_same_gradients(pair[1].parameters(), pair[0].parameters())
+
+
+def test_third_derivatives(torch):
+    plain, ours = twins(I, H, dtype=torch.float64)
+    x = doubles(torch, 2, 1, I)
+    found = []
+    for net in plain, ours:
+        d = net(x)[0].sum()
+        for _ in range(3):
+            (d_x,) = torch.autograd.grad(d, x, create_graph=True)
+            d = d_x.square().sum()
+        found.append(d_x)
+    assert_near(found[1], found[0], {"float64": 1e-8})
