@@ -17,6 +17,7 @@ from .config import select_isa as _select_isa
 from .files import FormatError
 from .random import manual_seed
 from .rnn import RNN
+from .stream import Stream
 from .team import (
     get_num_threads,
     register_threadpoolctl,
@@ -26,6 +27,9 @@ from .team import (
 from .team import read_environment as _read_environment
 
 if _typing.TYPE_CHECKING:
+    from . import attention as attention
+    from . import ctc as ctc
+    from . import distance as distance
     from . import estimators as estimators
     from . import layers as layers
     from . import plot as plot
@@ -41,6 +45,7 @@ __all__ = [
     "FormatError",
     "RNNCell",
     "ShapeError",
+    "Stream",
     "__version__",
     "explain",
     "from_onnx",
@@ -68,7 +73,8 @@ _LAZY = {
     "save": "weights",
     "to_onnx": "onnx",
 }
-_MODULES = {"estimators", "layers", "plot", "sequences", "training"}
+_MODULES = {"attention", "ctc", "distance", "estimators", "layers", "plot"}
+_MODULES |= {"sequences", "training"}
 
 
 def __getattr__(name: str):

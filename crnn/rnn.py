@@ -7,6 +7,7 @@ from .call import Call
 from .convert import RNNConversions
 from .module import MODES, Module
 from .operands import check_device, parse_dtype
+from .stream import Stream
 from .vjp import Pullback
 
 
@@ -208,6 +209,23 @@ class RNN(RNNConversions, Module):
         """What a call does; see the class for arguments and results."""
         self._check_initialised()
         return Call(self, input, hx, lengths).run()
+
+    def stream(self, batch_size: int | None = None) -> Stream:
+        """A `Stream` of this network: its input comes step by step.
+
+        Args:
+            batch_size: how many sequences go on side by side, or None for one.
+
+        Raises:
+            ValueError: the network is bidirectional, or batch_size negative.
+
+        Example:
+            >>> rnn = RNN(10, 20)
+            >>> stream = rnn.stream()
+            >>> stream.step(np.zeros(10, np.float32)).shape
+            (20,)
+        """
+        return Stream(self, batch_size)
 
     def vjp(self, input, hx=None, *, lengths=None):
         """A call that can be backpropagated.

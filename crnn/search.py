@@ -43,18 +43,18 @@ def sample(step, state, tokens, end, uniforms, temperature=1.0):
 
 
 def _decode(step, state, tokens, end, max_length, preference):
-    found = np.full((len(tokens), max_length), end)
-    rows = np.arange(len(tokens))
-    for t in range(max_length):
+    rows, columns = np.arange(len(tokens)), []
+    for t in range(max_length if len(tokens) else 0):
         logits, state = step(tokens, state)
         tokens = preference(logits, rows, t).argmax(1)
+        columns.append(np.full(columns[0].shape if t else len(rows), end))
+        columns[t][rows] = tokens
         alive = np.flatnonzero(tokens != end)
+        if len(alive) == 0:
+            break
         if len(alive) < len(rows):
             rows, tokens, state = rows[alive], tokens[alive], state.take(alive)
-        found[rows, t] = tokens
-        if len(rows) == 0:
-            break
-    return [row[:n] for row, n in zip(found, (found != end).sum(1), strict=True)]
+    return [row[row != end] for row in np.array(columns).T]
 
 
 def beam_search(step, state, tokens, end, max_length, beam_width):
@@ -73,7 +73,7 @@ def beam_search(step, state, tokens, end, max_length, beam_width):
     N, K = len(tokens), beam_width
     results = [None] * N
     rows = np.arange(N)  # of the caller, for the B rows that are not done
-    history = np.full((N, K, max_length), end)
+    history = np.zeros((N, K, 0), int)
     scores = np.full((N, K), -np.inf)
     scores[:, 0] = 0
     alive = scores == 0
@@ -82,8 +82,7 @@ def beam_search(step, state, tokens, end, max_length, beam_width):
         where = np.cumsum(alive).reshape(alive.shape) - 1  # of the state's rows
         scores, parent, token = _continue(scores, alive, log_softmax(logits), end)
         b = np.arange(len(rows))[:, None]
-        history = history[b, parent]
-        history[:, :, t] = token
+        history = np.concatenate([history[b, parent], token[:, :, None]], 2)
         alive, where = (token != end) & (scores > -np.inf), where[b, parent]
         go = alive[:, 0] if t + 1 < max_length else np.zeros(len(rows), bool)
         for i in np.flatnonzero(~go):

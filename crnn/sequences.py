@@ -86,6 +86,36 @@ def truncate(sequences, length: int, keep: str = "first") -> list:
     return [sequence[part] for sequence in sequences]
 
 
+def windows(series, length: int, ahead: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """All stretches of a series, and what follows each: examples for a forecast.
+
+    Args:
+        series: (T,) or (T, features).
+        length: steps of a stretch.
+        ahead: how many steps after it are to be told.
+
+    Returns:
+        (X, y): (N, length, ...) and (N, ahead, ...), where N = T - length - ahead + 1;
+        read-only views of the series.
+
+    Raises:
+        ValueError: length or ahead is less than 1, or the series is shorter than both.
+
+    Example:
+        >>> X, y = windows([1, 2, 3, 4, 5], length=3)
+        >>> X.tolist(), y.tolist()
+        ([[1, 2, 3], [2, 3, 4]], [[4], [5]])
+    """
+    series = np.asarray(series)
+    if min(index(length), index(ahead)) < 1 or len(series) < length + ahead:
+        raise ValueError(
+            f"{len(series)} steps hold no stretch of {length} with {ahead} after it"
+        )
+    view = np.lib.stride_tricks.sliding_window_view(series, length + ahead, axis=0)
+    view = np.moveaxis(view, -1, 1)
+    return view[:, :length], view[:, length:]
+
+
 class Vocabulary:
     """Tokens (letters, words; anything hashable) and their numbers from 0.
 

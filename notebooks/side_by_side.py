@@ -29,7 +29,7 @@ def compare(model, train, test, measures):
         print("torch is not installed: no twin to compare with")
         return model
     import torch
-    from torch_twins import Twin
+    from torch_sequence_twin import Twin
 
     torch.set_num_threads(1)
     _print("torch", *Twin(model, *train).fit(), test, measures)

@@ -69,7 +69,8 @@ def train(model, X, y):
     twin, rng = Twin(model), np.random.default_rng(model.seed)
     rng.permutation(len(examples))
     adam = torch.optim.Adam(twin.parameters(), model.learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, model.epochs)
+    steps = model.epochs * len(batches(lengths, model.batch_size))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
     start = time.perf_counter()
     for _ in range(model.epochs):
         for batch in batches(lengths, model.batch_size, rng):
@@ -79,7 +80,7 @@ def train(model, X, y):
             loss.backward()
             nn.utils.clip_grad_norm_(twin.parameters(), model.max_norm)
             adam.step()
-        schedule.step()
+            schedule.step()
     return twin.eval(), time.perf_counter() - start
 
 

@@ -1,8 +1,9 @@
-"""The estimators on real speech and on small tasks: scores, files, bits."""
+"""The estimators on real speech and on small tasks: scores, files, conventions."""
 
+import doctest
+import importlib
 import inspect
 import pickle
-import threading
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from crnn.estimators import (
 
 KINDS = (SequenceClassifier, SequenceRegressor, SequenceTagger)
 WORDS = ["abba", "bab", "aab", "b", "abab", "bbb", "aaaa", "ba"]
+MODULES = ("classifier", "regressor", "tagger")
 SMALL = {"hidden_size": 5, "epochs": 2, "batch_size": 3, "embedding_dim": 4}
 TARGETS = {
     SequenceClassifier: [word[0] for word in WORDS],
@@ -200,47 +202,6 @@ def test_torch_with_the_same_weights(torch, speech, nonlinearity, bidirectional)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_same_seed_same_bits(kind):
-    X = WORDS * 20
-    targets = TARGETS[kind] * 20
-    options = SMALL | {"num_layers": 2, "dropout": 0.3, "bidirectional": True}
-
-    def state():
-        return list(kind(**options).fit(X, targets).state_dict().values())
-
-    first = state()
-    crnn.manual_seed(7)
-    expected = crnn.RNN(2, 2).weight_hh_l0
-    crnn.manual_seed(7)
-    for threads in 1, 2:
-        with crnn.threads(threads):
-            assert equal(state(), first)
-    assert np.array_equal(crnn.RNN(2, 2).weight_hh_l0, expected)
-    found = [None] * 4
-    workers = [
-        threading.Thread(target=lambda i=i: found.__setitem__(i, state()))
-        for i in range(4)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert all(equal(other, first) for other in found)
-    assert not equal(
-        list(kind(**options, seed=1).fit(X, targets).state_dict().values()), first
-    )
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_predictions_do_not_depend_on_the_batch(kind):
-    model = small(kind, bidirectional=True)
-    together = outputs(model, WORDS * 40)
-    for i, word in enumerate(WORDS):
-        assert np.array_equal(outputs(model, [word])[0], together[i])
-    assert equal(outputs(model, (WORDS * 40)[::-1])[::-1], together)
-
-
-@pytest.mark.parametrize("kind", KINDS)
 def test_conventions(kind):
     model = kind(hidden_size=3, seed=5)
     params = model.get_params()
@@ -272,6 +233,12 @@ def test_scikit_learn_clones_and_cross_validates(kind):
     assert grid.fit(X, y).best_params_["hidden_size"] in (2, 3)
 
 
+def test_tokens_that_a_file_cannot_keep(tmp_path):
+    model = SequenceClassifier(3, epochs=1).fit([["a", (1, 2)], "b"], [0, 1])
+    with pytest.raises(TypeError, match=r"token \(1, 2\) cannot be kept"):
+        model.save(tmp_path / "model.npz")
+
+
 def test_bad_data_are_named():
     with pytest.raises(ValueError, match="alike and not empty"):
         SequenceClassifier().fit(WORDS, [1])
@@ -294,3 +261,11 @@ def test_bad_data_are_named():
     model = SequenceClassifier(4, epochs=1).fit([np.ones((3, 2))] * 4, [0, 1, 0, 1])
     with pytest.raises(ValueError, match=r"shape \(T, 2\)"):
         model.predict([np.ones((3, 3))])
+
+
+@pytest.mark.parametrize(
+    "name", ["layers", "sequences", "training", *(f"estimators.{n}" for n in MODULES)]
+)
+def test_examples_in_docstrings(name):
+    module = importlib.import_module(f"crnn.{name}")
+    assert doctest.testmod(module, extraglobs={"np": np}).failed == 0

@@ -210,6 +210,7 @@ def test_stub_and_module_name_the_same_things():
         assert all(hasattr(value, name) for name in members)
         if node.name == "Network":
             own = set(vars(value)) - {"__doc__", "__module__", "__new__"}
+            own.discard("__vectorcalloffset__")
             assert own == members
 
 

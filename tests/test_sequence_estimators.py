@@ -12,7 +12,7 @@ from crnn import search
 from crnn.estimators import Seq2Seq, SequenceGenerator, SequenceTranscriber
 from crnn.estimators.decoder import Decoder
 
-TWINS = Path(__file__).parent.parent / "notebooks" / "torch_twins.py"
+TWINS = Path(__file__).parent.parent / "notebooks" / "torch_sequence_twin.py"
 WORDS = ["abba", "bab", "aab", "b", "abab", "bbb", "aaaa", "ba"]
 SMALL = {"hidden_size": 5, "epochs": 2, "batch_size": 3, "embedding_dim": 4}
 VECTORS = np.random.default_rng(0).normal(size=(8, 2, 3))
@@ -137,13 +137,19 @@ def test_gradients_by_finite_differences(kind, options):
         assert ours == pytest.approx(numeric, rel=1e-4, abs=1e-7), name
 
 
-@each
-def test_loss_and_gradients_are_those_of_torch(torch, kind, options):
+@pytest.fixture
+def twins(torch):
+    """The module of the twins in torch."""
     if not TWINS.is_file():
         pytest.skip("needs the notebooks of the source tree")
-    spec = importlib.util.spec_from_file_location("torch_twins", TWINS)
+    spec = importlib.util.spec_from_file_location("torch_sequence_twin", TWINS)
     twins = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(twins)
+    return twins
+
+
+@each
+def test_torch_has_the_same_loss_and_learns_the_same(twins, kind, options):
     twin = twins.Twin(kind(**SMALL | options), *data(kind))
     loss, gradients = twin.model._gradients(twin.examples)
     expected = twin.loss(twin.examples)
@@ -152,11 +158,19 @@ def test_loss_and_gradients_are_those_of_torch(torch, kind, options):
     for name, parameter in twin.net.named_parameters():
         theirs = parameter.grad.numpy()
         np.testing.assert_allclose(gradients[name], theirs, atol=1e-5, err_msg=name)
-    # And what it learns in torch, over the same batches.
     learned, _ = twin.fit()
     ours = kind(**SMALL | options).fit(*data(kind)).state_dict()
     for name, array in learned.state_dict().items():
         np.testing.assert_allclose(ours[name], array, atol=2e-3, err_msg=name)
+
+
+@each
+def test_torch_says_the_same_with_copied_weights(twins, kind, options):
+    twin = twins.Twin(kind(**SMALL | options | {"epochs": 40}), *data(kind))
+    learned, _ = twin.fit()
+    X, _ = data(kind)
+    said = ["".join(twin.said(x)) for x in learned._inputs(X)]
+    assert said == learned.predict(X) and len(set(said)) > 1
 
 
 @pytest.mark.parametrize(("kind", "options"), KINDS[:-1])
@@ -258,6 +272,10 @@ def test_bad_data_are_named():
         SequenceTranscriber(**SMALL).fit([*X, "aaaaaa"], [*y, "ab"])
     with pytest.raises(ValueError, match="upsample"):
         SequenceTranscriber(**SMALL).fit(X, y)
+    with pytest.raises(ValueError, match="upsample must be at least 1"):
+        SequenceTranscriber(upsample=0).fit(X, y)
+    with pytest.raises(ValueError, match="beam_width must be at least 1"):
+        small(Seq2Seq, {}, beam_width=0).predict(X)
     with pytest.raises(ValueError, match="conditioning"):
         SequenceGenerator(conditioning="end").fit(VECTORS, y)
     with pytest.raises(ValueError, match="one direction"):

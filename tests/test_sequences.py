@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import crnn
-from crnn.sequences import Vocabulary, batches, pad, truncate, unpad
+from crnn.sequences import Vocabulary, batches, pad, truncate, unpad, windows
 
 
 @pytest.mark.parametrize("batch_first", [False, True])
@@ -40,6 +40,16 @@ def test_truncate():
     for wrong in (0, "first"), (2, "middle"):
         with pytest.raises(ValueError, match="length must be"):
             truncate([[1]], *wrong)
+
+
+def test_windows():
+    series = np.arange(14).reshape(7, 2)
+    X, y = windows(series, 3, ahead=2)
+    assert X.shape == (3, 3, 2) and y.shape == (3, 2, 2)
+    assert np.array_equal(X[1], series[1:4]) and np.array_equal(y[1], series[4:6])
+    for wrong in (0, 1), (1, 0), (5, 3):
+        with pytest.raises(ValueError, match="no stretch"):
+            windows(series, *wrong)
 
 
 def test_vocabulary():

@@ -77,9 +77,9 @@ def _plain(value):
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Vocabulary):
-        plain = value.tokens[len(value.special) :]
+        plain = [_token(token) for token in value.tokens[len(value.special) :]]
         special = {n: value.special.get(n) for n in _SPECIAL}
-        return {"vocabulary": _plain(plain), **special}
+        return {"vocabulary": plain, **special}
     if isinstance(value, InputEncoder):
         return {"encoder": {k: _plain(v) for k, v in vars(value).items()}}
     if isinstance(value, list | tuple):
@@ -87,6 +87,15 @@ def _plain(value):
     if value is None or isinstance(value, str | bool | int | float):
         return value
     raise TypeError(f"{value!r} cannot be kept in a file")
+
+
+def _token(token):
+    """A token that is the same after JSON; a tuple would not be."""
+    if isinstance(token, str | int | np.integer):
+        return _plain(token)
+    raise TypeError(
+        f"the token {token!r} cannot be kept in a file: no string or integer"
+    )
 
 
 def _rich(value):

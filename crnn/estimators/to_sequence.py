@@ -7,6 +7,12 @@ from ..sequences import Vocabulary
 from .base import Estimator
 
 
+def check_positive(name: str, value) -> None:
+    """ValueError unless value is an integer of at least 1."""
+    if not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value!r}")
+
+
 class ToSequence(Estimator):
     """An estimator that says sequences of tokens of any lengths.
 
@@ -46,16 +52,22 @@ class ToSequence(Estimator):
         raise NotImplementedError
 
     def predict(self, X, at_a_time: int = 256) -> list:
-        """The sequence that is said of each of X: the same alone and among others."""
-        self._check_fitted()
-        return self._said_of(self._inputs(X), self._search, at_a_time)
+        """The sequence that is said of each of X: the same alone and among others.
 
-    def _said_of(self, inputs, search, at_a_time=256) -> list:
+        Args:
+            X: as for `fit`.
+            at_a_time: how many are computed together.
+        """
+        self._check_fitted()
+        check_positive("beam_width", self.beam_width)
+        inputs = self._inputs(X)
         order = np.argsort([len(x) for x in inputs], kind="stable")
         found = [None] * len(inputs)
         for first in range(0, len(order), at_a_time):
             part = order[first : first + at_a_time]
-            for i, ids in zip(part, search([inputs[i] for i in part]), strict=True):
+            for i, ids in zip(
+                part, self._search([inputs[i] for i in part]), strict=True
+            ):
                 found[i] = self._said(ids)
         return found
 

@@ -10,7 +10,7 @@ from ..layers import Readout
 from ..sequences import pad, valid
 from .base import Estimator
 from .encoder import encode, encode_vjp, make_encoder, named
-from .to_sequence import ToSequence
+from .to_sequence import ToSequence, check_positive
 
 BLANK = 0
 
@@ -49,6 +49,7 @@ class SequenceTranscriber(ToSequence):
         self.upsample = upsample
 
     def _learn(self, X, y):
+        check_positive("upsample", self.upsample)
         self.encoder_ = self._input_encoder().learn(X)
         targets = self._learn_targets(y, padding="<blank>", start=None, end=None)
         pairs = zip(self._inputs(X), targets, strict=True)

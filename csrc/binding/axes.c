@@ -14,25 +14,25 @@ bool array_is_plain(PyObject *array, int type_num)
 }
 
 /* Views have the strides of time, batch and features; the states' first axis takes the
- * place of time. */
+ * place of time, the rows of a packed batch that of time and batch. */
 static void set_stride(crnn_view *view, char letter, ptrdiff_t stride)
 {
-    if (letter == 'T' || letter == 'S' || letter == 'N')
-        view->stride[0] = stride;
-    if (letter == 'B' || letter == 'N')
+    static const unsigned char places['T' + 1] = {
+        ['B'] = 1, ['I'] = 2, ['H'] = 2, ['F'] = 2}; /* N, S, T: 0 */
+    view->stride[places[(unsigned char)letter]] = stride;
+    if (letter == 'N')
         view->stride[1] = stride;
-    if (letter == 'I' || letter == 'H' || letter == 'F')
-        view->stride[2] = stride;
 }
 
 int array_bind(PyArrayObject *array, const char *axes, axis_sizes *sizes,
                crnn_view *view)
 {
-    const int ndim = (int)strlen(axes);
-    if (PyArray_NDIM(array) != ndim)
-        return ndim;
+    const int ndim = PyArray_NDIM(array);
+    int i = 0;
     *view = (crnn_view){.data = PyArray_BYTES(array)};
-    for (int i = 0; i < ndim; i++) {
+    for (; axes[i]; i++) {
+        if (i == ndim)
+            return (int)strlen(axes);
         const size_t n = (size_t)PyArray_DIM(array, i);
         size_t *size = &SIZE(sizes, axes[i]);
         if (*size == UNBOUND)
@@ -41,7 +41,7 @@ int array_bind(PyArrayObject *array, const char *axes, axis_sizes *sizes,
             return i;
         set_stride(view, axes[i], PyArray_STRIDE(array, i));
     }
-    return -1;
+    return ndim == i ? -1 : i;
 }
 
 bool array_require(PyObject *array, const char *name, int type_num, const char *axes,
@@ -71,22 +71,25 @@ PyArrayObject *array_new(int type_num, const char *axes, const axis_sizes *sizes
                          bool zero, crnn_view *view)
 {
     npy_intp dims[3];
-    const int ndim = (int)strlen(axes);
-    size_t elements =
-        8; /* the widest dtype's bytes: neither count nor bytes may overflow */
-    for (int i = 0; i < ndim; i++) {
-        dims[i] = (npy_intp)SIZE(sizes, axes[i]);
-        elements = crnn_mul(elements, SIZE(sizes, axes[i]));
+    int ndim = 0;
+    size_t elements = 8; /* the widest dtype's bytes: neither may overflow */
+    for (; axes[ndim]; ndim++) {
+        dims[ndim] = (npy_intp)SIZE(sizes, axes[ndim]);
+        elements = crnn_mul(elements, SIZE(sizes, axes[ndim]));
     }
     if (elements == CRNN_TOO_BIG) {
         raise_status(CRNN_OVERFLOW);
         return NULL;
     }
+    PyArray_Descr *dtype = PyArray_DescrFromType(type_num);
     PyArrayObject *array =
-        (PyArrayObject *)(zero ? PyArray_ZEROS(ndim, dims, type_num, 0)
-                               : PyArray_SimpleNew(ndim, dims, type_num));
-    axis_sizes known = *sizes;
-    if (array)
-        array_bind(array, axes, &known, view);
+        (PyArrayObject *)(zero ? PyArray_Zeros(ndim, dims, dtype, 0)
+                               : PyArray_NewFromDescr(&PyArray_Type, dtype, ndim, dims,
+                                                      NULL, NULL, 0, NULL));
+    if (!array)
+        return NULL;
+    *view = (crnn_view){.data = PyArray_BYTES(array)};
+    for (int i = 0; i < ndim; i++)
+        set_stride(view, axes[i], PyArray_STRIDE(array, i));
     return array;
 }

@@ -31,6 +31,8 @@
 #ifndef Py_BEGIN_CRITICAL_SECTION /* before Python 3.13 the GIL is enough */
 #define Py_BEGIN_CRITICAL_SECTION(op) {
 #define Py_END_CRITICAL_SECTION() }
+#define Py_BEGIN_CRITICAL_SECTION2(a, b) {
+#define Py_END_CRITICAL_SECTION2() }
 #endif
 
 /* A function where the C API wants an object pointer, which ISO C does not convert. */
@@ -41,14 +43,17 @@ typedef struct {
     PyObject *dtype_error;
     PyObject *network_type;
     PyObject *tape_type;
-    PyObject *forward; /* "forward" */
-    size_t variant;    /* of the kernels that calls use */
+    PyObject *stream_type;
+    PyObject *forward, *hx; /* "forward", "hx" */
+    size_t variant;         /* of the kernels that calls use */
 } module_state;
 
 typedef struct {
     PyObject_HEAD
+    vectorcallfunc vectorcall;
     PyObject *training, *dropout, *mode, *batch_first; /* read at every call */
-    PyObject *memory; /* capsule that owns weights; NULL until allocate() */
+    crnn_activation activation; /* that mode names, or CRNN_IDENTITY */
+    PyObject *memory;           /* capsule that owns weights; NULL until allocate() */
     size_t memory_bytes;
     const crnn_weights *weights; /* [L*D] */
     crnn_dtype dtype;
@@ -62,10 +67,10 @@ extern struct PyModuleDef crnn_module;
 
 module_state *state_of(const network_object *self);
 
-/* errors.c: set the exception that says a status, or that the network has no
- * parameters; always return NULL. */
+/* errors.c: set the exception that says a status, or that an object was not
+ * initialised; always return NULL. */
 PyObject *raise_status(crnn_status status);
-PyObject *raise_uninitialised(const network_object *self);
+PyObject *raise_uninitialised(const PyObject *self);
 
 /* network.c: parameters and attributes. */
 extern PyType_Spec network_spec;
@@ -83,8 +88,12 @@ extern PyType_Spec tape_spec;
 PyObject *network_record(PyObject *self, PyObject *args, PyObject *kwargs);
 extern const char network_record_doc[];
 
+/* stream.c: a network that goes on, step by step. */
+extern PyType_Spec stream_spec;
+
 /* call.c, run.c: from arrays to arrays. */
-PyObject *network_call(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *network_call(PyObject *self, PyObject *const *args, size_t count,
+                       PyObject *names);
 PyObject *network_run(PyObject *self, PyObject *args, PyObject *kwargs);
 
 /*
@@ -134,6 +143,12 @@ typedef struct {
 
 #define UNBOUND SIZE_MAX
 #define SIZE(sizes, letter) ((sizes)->of[(letter) - 'A'])
+
+/* The i-th of int64 numbers along an axis. */
+static inline int64_t view_int64(const crnn_view *view, int axis, size_t i)
+{
+    return *(const int64_t *)(view->data + (ptrdiff_t)i * view->stride[axis]);
+}
 
 /* Whether the core can read the array in place: a plain one of this dtype, native and
  * aligned. */

@@ -7,6 +7,13 @@
  */
 #include "call.h"
 
+bool call_is_without_dropout(const network_object *self)
+{
+    return self->num_layers == 1 || self->training == Py_False ||
+           (self->training == Py_True && self->dropout &&
+            PyFloat_CheckExact(self->dropout) && PyFloat_AS_DOUBLE(self->dropout) == 0);
+}
+
 /* Whether the network, as its attributes stand, needs nothing of forward(). */
 static bool is_plain_network(const network_object *self)
 {
@@ -14,10 +21,7 @@ static bool is_plain_network(const network_object *self)
         return false;
     if (!self->is_cell && self->batch_first != Py_True && self->batch_first != Py_False)
         return false;
-    if (self->num_layers == 1 || self->training == Py_False)
-        return true;
-    return self->training == Py_True && self->dropout &&
-           PyFloat_CheckExact(self->dropout) && PyFloat_AS_DOUBLE(self->dropout) == 0;
+    return call_is_without_dropout(self);
 }
 
 /* Bind x and h0 if they can go to the core as they are, with nothing to convert, to
@@ -51,22 +55,24 @@ static bool start_directly(pending_call *c, const network_object *self, size_t v
     return false;
 }
 
-PyObject *network_call(PyObject *op, PyObject *args, PyObject *kwargs)
+PyObject *network_call(PyObject *op, PyObject *const *args, size_t count,
+                       PyObject *names)
 {
     network_object *self = (network_object *)op;
     const module_state *state = state_of(self);
     if (!state)
         return NULL;
     if (!self->memory)
-        return raise_uninitialised(self);
-    const Py_ssize_t n = PyTuple_GET_SIZE(args);
-    if ((!kwargs || PyDict_GET_SIZE(kwargs) == 0) && (n == 1 || n == 2)) {
-        PyObject *x = PyTuple_GET_ITEM(args, 0),
-                 *h0 = n == 2 ? PyTuple_GET_ITEM(args, 1) : Py_None;
+        return raise_uninitialised(op);
+    const Py_ssize_t n = PyVectorcall_NARGS(count);
+    const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
+    if (named == 0 ? n == 1 || n == 2
+                   : n == 1 && named == 1 && PyTuple_GET_ITEM(names, 0) == state->hx) {
+        PyObject *h0 = n + named == 2 ? args[1] : Py_None;
         pending_call c;
         bool started;
         Py_BEGIN_CRITICAL_SECTION(op);
-        started = start_directly(&c, self, state->variant, x, h0);
+        started = start_directly(&c, self, state->variant, args[0], h0);
         Py_END_CRITICAL_SECTION();
         if (started)
             return call_finish(&c);
@@ -74,7 +80,7 @@ PyObject *network_call(PyObject *op, PyObject *args, PyObject *kwargs)
     PyObject *forward = PyObject_GetAttr(op, state->forward);
     if (!forward)
         return NULL;
-    PyObject *result = PyObject_Call(forward, args, kwargs);
+    PyObject *result = PyObject_Vectorcall(forward, args, (size_t)n, names);
     Py_DECREF(forward);
     return result;
 }

@@ -13,7 +13,9 @@ typedef enum {
     UNBATCHED,
     PACKED,
     CELL,
-    UNBATCHED_CELL
+    UNBATCHED_CELL,
+    STREAM,
+    UNBATCHED_STREAM,
 } call_layout;
 
 typedef struct {
@@ -22,7 +24,7 @@ typedef struct {
 
 extern const call_axes axes_of[];
 
-/* Everything that one call knows before it computes. */
+/* Everything that one call knows before it computes; call_prepare() sets each field. */
 typedef struct {
     const network_object *self;
     int type_num;
@@ -33,7 +35,9 @@ typedef struct {
     const crnn_gradients *gradients; /* NULL: forward */
     PyObject *x, *h0;                /* borrowed; h0 NULL: zeros */
     PyObject *dy, *dhn;              /* borrowed, or NULL */
-    PyObject *memory; /* owned: keeps the parameters that net points to */
+    PyObject *out;        /* borrowed: the array that y views, if it is the caller's */
+    PyObject *memory;     /* owned: keeps the parameters that net points to */
+    crnn_division *ready; /* net and batch, laid out for a caller alone; or NULL */
 } pending_call;
 
 /* What _run() and _record() read besides: lengths and masks, in memory of their own. */
@@ -41,6 +45,9 @@ typedef struct {
     size_t *rows; /* offsets [T], then lengths [B] */
     crnn_view *masks;
 } call_extras;
+
+/* Whether dropout is certain not to act. */
+bool call_is_without_dropout(const network_object *self);
 
 /* How a network reads arrays of this rank, as its attributes stand. */
 call_layout call_layout_of(const network_object *self, int x_ndim);

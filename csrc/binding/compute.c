@@ -43,25 +43,43 @@ static bool interrupted(void *context)
     return raised;
 }
 
-static crnn_status compute_planned(const pending_call *c, const crnn_team *team,
-                                   const crnn_watch *watch)
+static crnn_status forward(const pending_call *c, const crnn_team *team,
+                           const crnn_watch *watch)
 {
+    if (c->ready && team->size == 1)
+        return crnn_forward_run(c->ready, team, watch);
     _Alignas(64) char stack[STACK_SCRATCH];
-    const crnn_gradients *g = c->gradients;
-    const crnn_plan plan = g ? crnn_plan_backward(&c->net, &c->batch, team)
-                             : crnn_plan_forward(&c->net, &c->batch, team);
-    size_t bytes;
-    crnn_status status = g ? crnn_backward_scratch(&c->net, &c->batch, g, &plan, &bytes)
-                           : crnn_forward_scratch(&c->net, &c->batch, &plan, &bytes);
-    if (status != CRNN_OK)
-        return status;
-    void *scratch = bytes <= sizeof stack ? stack : crnn_alloc(bytes);
+    size_t bytes = sizeof stack;
+    const crnn_plan plan = crnn_plan_forward(&c->net, &c->batch, team);
+    crnn_division *call =
+        crnn_forward_prepare(&c->net, &c->batch, &plan, stack, &bytes);
+    if (call)
+        return crnn_forward_run(call, team, watch);
+    if (bytes == CRNN_TOO_BIG)
+        return CRNN_OVERFLOW;
+    void *scratch = crnn_alloc(bytes);
     if (!scratch)
         return CRNN_NO_MEMORY;
-    status = g ? crnn_backward(&c->net, &c->batch, g, &plan, team, watch, scratch)
-               : crnn_forward(&c->net, &c->batch, &plan, team, watch, scratch);
-    if (scratch != stack)
-        crnn_free(scratch);
+    const crnn_status status =
+        crnn_forward(&c->net, &c->batch, &plan, team, watch, scratch);
+    crnn_free(scratch);
+    return status;
+}
+
+static crnn_status backward(const pending_call *c, const crnn_team *team,
+                            const crnn_watch *watch)
+{
+    const crnn_gradients *g = c->gradients;
+    const crnn_plan plan = crnn_plan_backward(&c->net, &c->batch, team);
+    size_t bytes;
+    crnn_status status = crnn_backward_scratch(&c->net, &c->batch, g, &plan, &bytes);
+    if (status != CRNN_OK)
+        return status;
+    void *scratch = crnn_alloc(bytes);
+    if (!scratch)
+        return CRNN_NO_MEMORY;
+    status = crnn_backward(&c->net, &c->batch, g, &plan, team, watch, scratch);
+    crnn_free(scratch);
     return status;
 }
 
@@ -70,7 +88,7 @@ static crnn_status compute_with(const pending_call *c, const crnn_team *team,
                                 const crnn_watch *watch)
 {
     const crnn_fpenv callers = crnn_fpenv_enter();
-    const crnn_status status = compute_planned(c, team, watch);
+    const crnn_status status = (c->gradients ? backward : forward)(c, team, watch);
     crnn_fpenv_leave(callers);
     return status;
 }
@@ -99,16 +117,17 @@ crnn_status call_compute(const pending_call *c)
     if (work < RELEASE_WORK && !preferred_schedule())
         return compute_with(c, &(crnn_team){.size = 1}, NULL);
     /* A weak reference to an array makes NumPy refuse to resize it. */
-    PyObject *const arrays[] = {c->x, c->h0, c->dy, c->dhn};
-    PyObject *weak[4] = {NULL};
+    PyObject *const arrays[] = {c->x, c->h0, c->dy, c->dhn, c->out};
+    enum { COUNT = sizeof arrays / sizeof *arrays };
+    PyObject *weak[COUNT] = {NULL};
     bool held = true;
-    for (size_t i = 0; i < 4 && held; i++)
+    for (size_t i = 0; i < COUNT && held; i++)
         held = !arrays[i] || (weak[i] = PyWeakref_NewRef(arrays[i], NULL));
     const crnn_status status =
         held ? compute_released(
                    c, work < TEAM_WORK && !preferred_schedule() ? 1 : CRNN_MAX_THREADS)
              : CRNN_NO_MEMORY;
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < COUNT; i++)
         Py_XDECREF(weak[i]);
     return status;
 }

@@ -14,7 +14,7 @@ PyObject *raise_status(crnn_status status)
     return NULL;
 }
 
-PyObject *raise_uninitialised(const network_object *self)
+PyObject *raise_uninitialised(const PyObject *self)
 {
     return PyErr_Format(PyExc_RuntimeError, "%s.__init__() was not called",
                         Py_TYPE(self)->tp_name);

@@ -173,7 +173,8 @@ static int execute(PyObject *module)
         if (usable(i))
             state->variant = i;
     state->forward = PyUnicode_InternFromString("forward");
-    if (!state->forward)
+    state->hx = PyUnicode_InternFromString("hx");
+    if (!state->forward || !state->hx)
         return -1;
     state->shape_error = add_error(
         module, "crnn.ShapeError",
@@ -188,13 +189,15 @@ static int execute(PyObject *module)
         PyTuple_Pack(3, PyExc_TypeError, PyExc_ValueError, PyExc_RuntimeError));
     state->network_type = PyType_FromModuleAndSpec(module, &network_spec, NULL);
     state->tape_type = PyType_FromModuleAndSpec(module, &tape_spec, NULL);
+    state->stream_type = PyType_FromModuleAndSpec(module, &stream_spec, NULL);
     if (!state->shape_error || !state->dtype_error || !state->network_type ||
-        !state->tape_type)
+        !state->tape_type || !state->stream_type)
         return -1;
     if (PyModule_AddFunctions(module, thread_functions) < 0 ||
         PyModule_AddFunctions(module, schedule_functions) < 0)
         return -1;
-    if (PyModule_AddObjectRef(module, "Tape", state->tape_type) < 0)
+    if (PyModule_AddObjectRef(module, "Tape", state->tape_type) < 0 ||
+        PyModule_AddObjectRef(module, "Stream", state->stream_type) < 0)
         return -1;
     return PyModule_AddObjectRef(module, "Network", state->network_type);
 }
@@ -206,7 +209,9 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->dtype_error);
     Py_VISIT(state->network_type);
     Py_VISIT(state->tape_type);
+    Py_VISIT(state->stream_type);
     Py_VISIT(state->forward);
+    Py_VISIT(state->hx);
     return 0;
 }
 
@@ -217,7 +222,9 @@ static int clear(PyObject *module)
     Py_CLEAR(state->dtype_error);
     Py_CLEAR(state->network_type);
     Py_CLEAR(state->tape_type);
+    Py_CLEAR(state->stream_type);
     Py_CLEAR(state->forward);
+    Py_CLEAR(state->hx);
     return 0;
 }
 

@@ -3,13 +3,56 @@
  */
 #include "binding.h"
 
+static crnn_activation activation_of(PyObject *mode)
+{
+    if (!mode || !PyUnicode_Check(mode))
+        return CRNN_IDENTITY;
+    return PyUnicode_CompareWithASCIIString(mode, "RNN_TANH") == 0   ? CRNN_TANH
+           : PyUnicode_CompareWithASCIIString(mode, "RNN_RELU") == 0 ? CRNN_RELU
+                                                                     : CRNN_IDENTITY;
+}
+
+static PyObject *get_mode(PyObject *op, void *unused)
+{
+    (void)unused;
+    PyObject *mode;
+    Py_BEGIN_CRITICAL_SECTION(op);
+    mode = Py_XNewRef(((network_object *)op)->mode);
+    Py_END_CRITICAL_SECTION();
+    if (!mode)
+        PyErr_SetString(PyExc_AttributeError, "mode");
+    return mode;
+}
+
+static int set_mode(PyObject *op, PyObject *mode, void *unused)
+{
+    (void)unused;
+    network_object *self = (network_object *)op;
+    PyObject *before;
+    Py_BEGIN_CRITICAL_SECTION(op);
+    before = self->mode;
+    self->mode = Py_XNewRef(mode);
+    self->activation = activation_of(mode);
+    Py_END_CRITICAL_SECTION();
+    const bool known = mode || before;
+    if (!known)
+        PyErr_SetString(PyExc_AttributeError, "mode");
+    Py_XDECREF(before);
+    return known ? 0 : -1;
+}
+
+static PyGetSetDef properties[] = {
+    {"mode", get_mode, set_mode, "'RNN_TANH' or 'RNN_RELU'.", NULL},
+    {0},
+};
+
 static PyMemberDef members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(network_object, vectorcall), READONLY,
+     NULL},
     {"training", T_OBJECT_EX, offsetof(network_object, training), 0,
      "Whether dropout is active."},
     {"dropout", T_OBJECT_EX, offsetof(network_object, dropout), 0,
      "Probability between the layers."},
-    {"mode", T_OBJECT_EX, offsetof(network_object, mode), 0,
-     "'RNN_TANH' or 'RNN_RELU'."},
     {"batch_first", T_OBJECT_EX, offsetof(network_object, batch_first), 0,
      "Whether B is the first axis."},
     {"_is_cell", T_BOOL, offsetof(network_object, is_cell), 0,
@@ -38,6 +81,19 @@ static PyMethodDef methods[] = {
      run_doc},
     {0},
 };
+
+static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    (void)args, (void)kwargs; /* which are for __init__() */
+    PyObject *none = PyTuple_New(0);
+    if (!none)
+        return NULL;
+    PyObject *self = PyBaseObject_Type.tp_new(type, none, NULL);
+    Py_DECREF(none);
+    if (self)
+        ((network_object *)self)->vectorcall = network_call;
+    return self;
+}
 
 static int traverse(PyObject *op, visitproc visit, void *arg)
 {
@@ -73,7 +129,9 @@ static void dealloc(PyObject *op)
 static PyType_Slot slots[] = {
     {Py_tp_doc, "A prepared network that owns its parameters; crnn.RNN and "
                 "crnn.RNNCell derive from it."},
-    {Py_tp_call, SLOT(network_call)},
+    {Py_tp_new, SLOT(new)},
+    {Py_tp_call, SLOT(PyVectorcall_Call)},
+    {Py_tp_getset, properties},
     {Py_tp_methods, methods},
     {Py_tp_members, members},
     {Py_tp_traverse, SLOT(traverse)},
@@ -85,6 +143,7 @@ static PyType_Slot slots[] = {
 PyType_Spec network_spec = {
     .name = "crnn._core.Network",
     .basicsize = sizeof(network_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC |
+             Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_VECTORCALL,
     .slots = slots,
 };

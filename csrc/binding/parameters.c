@@ -184,7 +184,7 @@ PyObject *network_load(PyObject *op, PyObject *arrays)
     if (!state)
         return NULL;
     if (!self->memory)
-        return raise_uninitialised(self);
+        return raise_uninitialised(op);
     const size_t count = self->num_layers * self->num_directions;
     const size_t each = self->weights[0].b_ih ? 4 : 2;
     if (!PyList_CheckExact(arrays) || (size_t)PyList_GET_SIZE(arrays) != count * each) {

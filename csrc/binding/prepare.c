@@ -8,16 +8,8 @@ const call_axes axes_of[] = {
     [TIME_FIRST] = {"TBI", "SBH", "TBF"}, [BATCH_FIRST] = {"BTI", "SBH", "BTF"},
     [UNBATCHED] = {"TI", "SH", "TF"},     [PACKED] = {"NI", "SBH", "NF"},
     [CELL] = {"BI", "BH", "BF"},          [UNBATCHED_CELL] = {"I", "H", "F"},
+    [STREAM] = {"BI", "SBH", "BF"},       [UNBATCHED_STREAM] = {"I", "SH", "F"},
 };
-
-static crnn_activation activation_of(PyObject *mode)
-{
-    if (!mode || !PyUnicode_Check(mode))
-        return CRNN_IDENTITY;
-    return PyUnicode_CompareWithASCIIString(mode, "RNN_TANH") == 0   ? CRNN_TANH
-           : PyUnicode_CompareWithASCIIString(mode, "RNN_RELU") == 0 ? CRNN_RELU
-                                                                     : CRNN_IDENTITY;
-}
 
 call_layout call_layout_of(const network_object *self, int x_ndim)
 {
@@ -28,25 +20,29 @@ call_layout call_layout_of(const network_object *self, int x_ndim)
     return self->batch_first == Py_True ? BATCH_FIRST : TIME_FIRST;
 }
 
+/* GCC copies a struct of this size in a few moves, but clears it slowly. */
+static const crnn_batch blank;
+
 void call_prepare(pending_call *c, const network_object *self, size_t variant,
                   call_layout layout)
 {
-    *c = (pending_call){
-        .self = self,
-        .memory = Py_NewRef(self->memory),
-        .type_num = self->dtype == CRNN_F32 ? NPY_FLOAT : NPY_DOUBLE,
-        .layout = layout,
-        .net =
-            {
-                .kernels = crnn_variant(variant, self->dtype),
-                .activation = activation_of(self->mode),
-                .input_size = self->input_size,
-                .hidden_size = self->hidden_size,
-                .num_layers = self->num_layers,
-                .num_directions = self->num_directions,
-                .weights = self->weights,
-            },
+    c->self = self;
+    c->type_num = self->dtype == CRNN_F32 ? NPY_FLOAT : NPY_DOUBLE;
+    c->layout = layout;
+    c->net = (crnn_network){
+        .kernels = crnn_variant(variant, self->dtype),
+        .activation = self->activation,
+        .input_size = self->input_size,
+        .hidden_size = self->hidden_size,
+        .num_layers = self->num_layers,
+        .num_directions = self->num_directions,
+        .weights = self->weights,
     };
+    c->batch = blank;
+    c->gradients = NULL;
+    c->x = c->h0 = c->dy = c->dhn = c->out = NULL;
+    c->ready = NULL;
+    c->memory = Py_NewRef(self->memory);
     for (size_t i = 0; i < sizeof c->sizes.of / sizeof *c->sizes.of; i++)
         c->sizes.of[i] = UNBOUND;
     SIZE(&c->sizes, 'I') = self->input_size;

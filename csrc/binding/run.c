@@ -18,11 +18,6 @@ static bool allocate_rows(call_extras *e, size_t count)
     return e->rows;
 }
 
-static int64_t int64_at(const crnn_view *view, int axis, size_t i)
-{
-    return *(const int64_t *)(view->data + (ptrdiff_t)i * view->stride[axis]);
-}
-
 static bool read_lengths(pending_call *c, PyObject *lengths, call_extras *e)
 {
     crnn_view view;
@@ -31,7 +26,7 @@ static bool read_lengths(pending_call *c, PyObject *lengths, call_extras *e)
         !allocate_rows(e, B))
         return false;
     for (size_t row = 0; row < B; row++) {
-        const int64_t length = int64_at(&view, 1, row);
+        const int64_t length = view_int64(&view, 1, row);
         if (length < 1 || (uint64_t)length > T)
             return value_error("every length must be in 1 .. T");
         e->rows[row] = (size_t)length;
@@ -47,7 +42,7 @@ static bool read_batch_sizes(pending_call *c, PyObject *batch_sizes, call_extras
     if (!array_require(batch_sizes, "batch_sizes", NPY_INT64, "T", &c->sizes, &view))
         return false;
     const size_t T = SIZE(&c->sizes, 'T'), N = SIZE(&c->sizes, 'N');
-    const int64_t B = T ? int64_at(&view, 0, 0) : 0;
+    const int64_t B = T ? view_int64(&view, 0, 0) : 0;
     if (B < 0 || (uint64_t)B > N)
         return value_error("batch_sizes do not fit the rows of x");
     if (!allocate_rows(e, crnn_add(T, (size_t)B)))
@@ -55,7 +50,7 @@ static bool read_batch_sizes(pending_call *c, PyObject *batch_sizes, call_extras
     size_t *offsets = e->rows, *lengths = e->rows + T, offset = 0;
     size_t before = (size_t)B;
     for (size_t t = 0; t < T; t++) {
-        const int64_t size = int64_at(&view, 0, t);
+        const int64_t size = view_int64(&view, 0, t);
         if (size < 0 || (uint64_t)size > before || (uint64_t)size > N - offset)
             return value_error(
                 "batch_sizes must not increase, and their sum must be the rows of x");
@@ -133,7 +128,7 @@ bool call_parse(pending_call *c, call_extras *e, network_object *self, PyObject 
                                      &hx, &lengths, &batch_sizes, &masks))
         return false;
     if (!self->memory)
-        return raise_uninitialised(self);
+        return raise_uninitialised((PyObject *)self);
     Py_BEGIN_CRITICAL_SECTION((PyObject *)self);
     call_prepare(c, self, state->variant,
                  batch_sizes != Py_None

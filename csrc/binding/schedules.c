@@ -21,7 +21,7 @@ static bool plan_call(const network_object *self, PyArrayObject *x, size_t threa
                       bool backward, crnn_plan *plan)
 {
     if (!self->memory)
-        return raise_uninitialised(self);
+        return raise_uninitialised((const PyObject *)self);
     const module_state *state = state_of(self);
     if (!state)
         return false;

@@ -67,7 +67,7 @@ static crnn_adjoint *lay_out(const crnn_network *net, const crnn_batch *batch,
                              const crnn_gradients *g, const crnn_plan *plan, char *base,
                              size_t *used)
 {
-    crnn_scratch m = {base, 0};
+    crnn_scratch m = {base, CRNN_TOO_BIG, 0};
     void *place = crnn_take(&m, 1, sizeof(crnn_adjoint));
     crnn_adjoint counted, *a = place ? place : &counted;
     *a = (crnn_adjoint){.d = {.call = {.net = net, .batch = batch, .plan = plan}},

@@ -164,6 +164,20 @@ crnn_status crnn_forward(const crnn_network *net, const crnn_batch *batch,
                          const crnn_plan *plan, const crnn_team *team,
                          const crnn_watch *watch, void *scratch);
 
+/*
+ * The two halves of crnn_forward(), for callers that repeat a call, or have some memory
+ * at hand.  prepare() lays a call out in *bytes of scratch memory; where these are too
+ * few it gives NULL and sets *bytes, CRNN_TOO_BIG if that cannot be.  run() computes
+ * what net, batch and plan say by then: data pointers, strides and the values behind
+ * them may have changed, but neither sizes nor weights, nor whether h0 has data.
+ */
+typedef struct crnn_division crnn_division;
+crnn_division *crnn_forward_prepare(const crnn_network *net, const crnn_batch *batch,
+                                    const crnn_plan *plan, void *scratch,
+                                    size_t *bytes);
+crnn_status crnn_forward_run(crnn_division *call, const crnn_team *team,
+                             const crnn_watch *watch);
+
 /* Gradients of the parameters of one layer and direction: of w_ih and w_hh with their
  * layout, and of either bias. */
 typedef struct {

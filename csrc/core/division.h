@@ -8,14 +8,14 @@
 #include "run.h"
 
 /* Each lane has a run of its own with a part of the batch, or all divide one run. */
-typedef struct {
+struct crnn_division {
     crnn_call call;
     const crnn_team *team;
     crnn_run *runs;   /* [parts] */
     crnn_lane *lanes; /* [crnn_num_lanes()] */
     bool *ended;      /* [crnn_num_lanes()] false where a lane was cancelled */
     crnn_stage stage; /* what lanes that divide a run are at */
-} crnn_division;
+};
 
 static inline size_t crnn_num_lanes(const crnn_call *call)
 {
@@ -24,10 +24,11 @@ static inline size_t crnn_num_lanes(const crnn_call *call)
                                          : crnn_max(plan->parts, plan->threads);
 }
 
-/* Places in scratch memory; without a base it only counts. */
+/* Places in scratch memory; once they exceed the size, or without a base, it only
+ * counts. */
 typedef struct {
     char *base;
-    size_t used;
+    size_t size, used;
 } crnn_scratch;
 
 /* The next count elements of so many bytes, aligned to 64, or NULL without a base. */
@@ -35,6 +36,9 @@ void *crnn_take(crnn_scratch *m, size_t count, size_t size);
 
 /* Lay out what the division of a call needs, the matrices apart. */
 void crnn_take_division(crnn_division *d, crnn_scratch *m);
+
+/* The matrices as the forward pass reads them. */
+void crnn_take_matrices(crnn_call *call, crnn_scratch *m);
 
 /* Before anything else: sort the rows, clear the zeros. */
 void crnn_begin(crnn_division *d, const crnn_team *team, const crnn_watch *watch);
@@ -51,10 +55,5 @@ static inline bool crnn_is_cancelled(const crnn_call *call)
 {
     return call->watch && call->watch->cancelled(call->watch->context);
 }
-
-/* Lay out everything in the scratch memory behind base, or only count if it is NULL;
- * *used becomes the bytes. */
-crnn_division *crnn_lay_out(const crnn_network *net, const crnn_batch *batch,
-                            const crnn_plan *plan, char *base, size_t *used);
 
 #endif

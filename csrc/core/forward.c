@@ -106,25 +106,28 @@ static void pack_matrices(crnn_call *call)
     }
 }
 
-crnn_status crnn_forward_scratch(const crnn_network *net, const crnn_batch *batch,
-                                 const crnn_plan *plan, size_t *bytes)
+crnn_division *crnn_forward_prepare(const crnn_network *net, const crnn_batch *batch,
+                                    const crnn_plan *plan, void *scratch, size_t *bytes)
 {
-    crnn_lay_out(net, batch, plan, NULL, bytes);
-    return *bytes == CRNN_TOO_BIG ? CRNN_OVERFLOW : CRNN_OK;
+    crnn_scratch m = {scratch, *bytes, 0};
+    crnn_division counted, *place = crnn_take(&m, 1, sizeof *place);
+    crnn_division *d = place ? place : &counted;
+    d->call = (crnn_call){.net = net, .batch = batch, .plan = plan};
+    crnn_take_division(d, &m);
+    crnn_take_matrices(&d->call, &m);
+    *bytes = m.used;
+    return m.base ? place : NULL;
 }
 
-crnn_status crnn_forward(const crnn_network *net, const crnn_batch *batch,
-                         const crnn_plan *plan, const crnn_team *team,
-                         const crnn_watch *watch, void *scratch)
+crnn_status crnn_forward_run(crnn_division *d, const crnn_team *team,
+                             const crnn_watch *watch)
 {
-    if (batch->num_rows == 0)
+    const crnn_plan *plan = d->call.plan;
+    if (d->call.batch->num_rows == 0)
         return CRNN_OK;
-    size_t used;
-    crnn_division *d = crnn_lay_out(net, batch, plan, scratch, &used);
-    crnn_call *call = &d->call;
     crnn_begin(d, team, watch);
     if (plan->packed)
-        pack_matrices(call);
+        pack_matrices(&d->call);
 
     const bool ended = plan->schedule == CRNN_DIRECTIONS ? divide_directions(d)
                        : plan->schedule == CRNN_LAYERS   ? divide_layers(d)
@@ -132,4 +135,23 @@ crnn_status crnn_forward(const crnn_network *net, const crnn_batch *batch,
                            ? divide_columns(d)
                            : crnn_run_lanes(d, plan->parts, false, run_part);
     return ended ? CRNN_OK : CRNN_CANCELLED;
+}
+
+crnn_status crnn_forward_scratch(const crnn_network *net, const crnn_batch *batch,
+                                 const crnn_plan *plan, size_t *bytes)
+{
+    *bytes = 0;
+    crnn_forward_prepare(net, batch, plan, NULL, bytes);
+    return *bytes == CRNN_TOO_BIG ? CRNN_OVERFLOW : CRNN_OK;
+}
+
+crnn_status crnn_forward(const crnn_network *net, const crnn_batch *batch,
+                         const crnn_plan *plan, const crnn_team *team,
+                         const crnn_watch *watch, void *scratch)
+{
+    size_t bytes = CRNN_TOO_BIG;
+    if (batch->num_rows == 0)
+        return CRNN_OK;
+    return crnn_forward_run(crnn_forward_prepare(net, batch, plan, scratch, &bytes),
+                            team, watch);
 }

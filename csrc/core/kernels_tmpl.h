@@ -222,6 +222,8 @@ static void affine(const crnn_affine *a)
 {
     size_t row = 0;
     for (const tile_shape *widest = shapes; row < a->rows; widest++) {
+        if (widest->rows > a->rows - row)
+            continue;
         const size_t end = row + (a->rows - row) / widest->rows * widest->rows;
         for (size_t col = a->first_col; row < end && col < a->last_col;) {
             const tile_shape *shape = widest;

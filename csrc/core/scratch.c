@@ -7,9 +7,12 @@
 
 void *crnn_take(crnn_scratch *m, size_t count, size_t size)
 {
-    const size_t at = m->used;
-    const size_t blocks = crnn_add(crnn_mul(count, size), ALIGNMENT - 1) / ALIGNMENT;
-    m->used = crnn_add(at, crnn_mul(blocks, ALIGNMENT));
+    const size_t at = m->used, end = crnn_add(at, crnn_mul(count, size));
+    m->used = end > CRNN_TOO_BIG - ALIGNMENT
+                  ? CRNN_TOO_BIG
+                  : (end + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    if (m->used > m->size)
+        m->base = NULL;
     return m->base ? m->base + at : NULL;
 }
 
@@ -25,7 +28,7 @@ static size_t packed_elements(const crnn_call *call, size_t k)
     return crnn_mul(k, crnn_add(call->net->hidden_size, panel - 1) / panel * panel);
 }
 
-static void take_matrices(crnn_call *call, crnn_scratch *m)
+void crnn_take_matrices(crnn_call *call, crnn_scratch *m)
 {
     const crnn_network *net = call->net;
     const size_t count = net->num_layers * net->num_directions;
@@ -42,12 +45,13 @@ static void take_matrices(crnn_call *call, crnn_scratch *m)
         const size_t panel = call->plan->packed ? panel_of(call) : 0;
         const size_t step = panel ? panel : H;
         const crnn_weights *w = &net->weights[i];
-        call->matrices[i] = (crnn_matrices){
-            {.w = ih ? ih : w->w_ih, .w_step = step, .k = k, .last = k, .panel = panel},
-            {.w = hh ? hh : w->w_hh, .w_step = step, .k = H, .last = H, .panel = panel},
-            ih,
-            hh,
-        };
+        crnn_matrices *pair = &call->matrices[i];
+        pair->ih = (crnn_term){
+            .w = ih ? ih : w->w_ih, .w_step = step, .k = k, .last = k, .panel = panel};
+        pair->hh = (crnn_term){
+            .w = hh ? hh : w->w_hh, .w_step = step, .k = H, .last = H, .panel = panel};
+        pair->panels_ih = ih;
+        pair->panels_hh = hh;
     }
 }
 
@@ -108,17 +112,4 @@ void crnn_take_division(crnn_division *d, crnn_scratch *m)
         take_run(d, i, m);
     for (size_t i = 0; i < crnn_num_lanes(&d->call); i++)
         take_lane(d, i, m);
-}
-
-crnn_division *crnn_lay_out(const crnn_network *net, const crnn_batch *batch,
-                            const crnn_plan *plan, char *base, size_t *used)
-{
-    crnn_scratch m = {base, 0};
-    void *place = crnn_take(&m, 1, sizeof(crnn_division));
-    crnn_division counted, *d = place ? place : &counted;
-    *d = (crnn_division){.call = {.net = net, .batch = batch, .plan = plan}};
-    crnn_take_division(d, &m);
-    take_matrices(&d->call, &m);
-    *used = m.used;
-    return place;
 }

@@ -19,6 +19,9 @@ static inline size_t crnn_add(size_t a, size_t b)
 
 static inline size_t crnn_mul(size_t a, size_t b)
 {
+    const size_t root = (size_t)1 << (sizeof(size_t) * 4 - 1);
+    if (a < root && b < root) /* nearly always; a division takes longer */
+        return a * b;
     return b != 0 && a > (CRNN_TOO_BIG - 1) / b ? CRNN_TOO_BIG : a * b;
 }
 

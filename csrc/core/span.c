@@ -14,35 +14,38 @@ static size_t index_of(const crnn_lane *lane, const crnn_span *s)
     return s->layer * lane->run->call->net->num_directions + s->direction;
 }
 
+/*
+ * Products are put together in place.  A small call feels every copy of a struct of
+ * this size, and that GCC clears it by a string instruction, while it copies a blank
+ * one in a few moves.
+ */
+static const crnn_affine blank;
+
 /* A product of the span that starts from the biases. */
-static crnn_affine affine_of(const crnn_lane *lane, const crnn_span *s, size_t rows)
+static void begin(crnn_affine *a, const crnn_lane *lane, const crnn_span *s)
 {
     const crnn_weights *w = &lane->run->call->net->weights[index_of(lane, s)];
-    return (crnn_affine){
-        .rows = rows,
-        .first_col = lane->first_col,
-        .last_col = lane->last_col,
-        .b_ih = w->b_ih,
-        .b_hh = w->b_hh,
-        .y = lane->y,
-    };
+    *a = blank;
+    a->first_col = lane->first_col;
+    a->last_col = lane->last_col;
+    a->b_ih = w->b_ih;
+    a->b_hh = w->b_hh;
 }
 
-static crnn_term input_term(const crnn_lane *lane, const crnn_span *s)
+static void add_inputs(crnn_affine *a, const crnn_lane *lane, const crnn_span *s)
 {
     const crnn_call *call = lane->run->call;
-    crnn_term term = call->matrices[index_of(lane, s)].ih;
-    term.x = lane->x;
-    term.x_step = s->in.view.stride[2] / (ptrdiff_t)call->net->kernels->element;
-    return term;
+    crnn_term *term = &a->terms[a->num_terms++];
+    *term = call->matrices[index_of(lane, s)].ih;
+    term->x = lane->x;
+    term->x_step = s->in.view.stride[2] / (ptrdiff_t)call->net->kernels->element;
 }
 
-static crnn_term state_term(const crnn_lane *lane, const crnn_span *s)
+static void add_states(crnn_affine *a, const crnn_lane *lane, const crnn_span *s)
 {
-    crnn_term term = lane->run->call->matrices[index_of(lane, s)].hh;
-    term.x = lane->h;
-    term.x_step = 1;
-    return term;
+    crnn_term *term = &a->terms[a->num_terms++];
+    *term = lane->run->call->matrices[index_of(lane, s)].hh;
+    term->x_step = 1; /* of x, which changes at every step */
 }
 
 /* The i-th row of a [L*D][B][H] view, for the layer and direction of s. */
@@ -69,8 +72,11 @@ static bool project(crnn_lane *lane, const crnn_span *s)
             lane->x[n] = crnn_row(lane->run, &s->in, t, i);
             lane->y[n] = output_row(lane, s, t, i);
         }
-    crnn_affine a = affine_of(lane, s, n);
-    a.terms[a.num_terms++] = input_term(lane, s);
+    crnn_affine a;
+    begin(&a, lane, s);
+    add_inputs(&a, lane, s);
+    a.rows = n;
+    a.y = lane->y;
     return crnn_product(lane, &a);
 }
 
@@ -107,15 +113,15 @@ static bool advance(crnn_lane *lane, const crnn_span *s, size_t t, size_t n,
 
 /* What advance() computes at every step: from the projection, or from the biases and
  * the input. */
-static crnn_affine step_of(const crnn_lane *lane, const crnn_span *s, bool hoisted)
+static void begin_steps(crnn_affine *a, const crnn_lane *lane, const crnn_span *s,
+                        bool hoisted)
 {
-    crnn_affine a = affine_of(lane, s, 0);
-    a.resume = hoisted;
-    a.activation = lane->run->call->net->activation;
+    begin(a, lane, s);
+    a->resume = hoisted;
+    a->activation = lane->run->call->net->activation;
     if (!hoisted)
-        a.terms[a.num_terms++] = input_term(lane, s);
-    a.terms[a.num_terms++] = state_term(lane, s);
-    return a;
+        add_inputs(a, lane, s);
+    add_states(a, lane, s);
 }
 
 /* Keep in hn what y holds of the rows first .. last-1, in the lane's columns. */
@@ -133,7 +139,8 @@ static bool run_steps(crnn_lane *lane, const crnn_span *s, bool hoisted)
 {
     const crnn_run *r = lane->run;
     const size_t steps = s->last - s->first;
-    crnn_affine a = step_of(lane, s, hoisted);
+    crnn_affine a;
+    begin_steps(&a, lane, s, hoisted);
     size_t known = 0;
     for (size_t i = 0; i < steps; i++) {
         const size_t t = s->direction ? s->last - 1 - i : s->first + i;
