@@ -3,6 +3,7 @@
 import gc
 import sys
 import threading
+import time
 
 import pytest
 from twins import counted, loss_of, twins
@@ -103,3 +104,27 @@ def test_bits_do_not_depend_on_the_batch(torch):
             assert torch.equal(alone[0], output[:, row])
             assert torch.equal(alone[1], h_n[:, row])
     assert len(made) == 4
+
+
+def test_torchs_number_of_threads_counts(torch):
+    """Who asks torch for one thread gets no others from the core either."""
+    from crnn.torch import engine
+
+    plain, ours = twins(128, 128)
+    x = torch.randn(64, 64, 128)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        step(ours, x)
+        all_threads, own = time.process_time(), time.thread_time()
+        for _ in range(3):
+            step(ours, x)
+        own = time.thread_time() - own
+        assert time.process_time() - all_threads < 1.1 * own + 0.01
+        torch.set_num_threads(3)
+        call = engine.Call(128, 128, 1, 1, True, "RNN_TANH")
+        with torch.no_grad():
+            net = engine.network(call, torch.float32, list(plain.parameters()))
+        assert net._most_threads == 3
+    finally:
+        torch.set_num_threads(before)
