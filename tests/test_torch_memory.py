@@ -128,3 +128,15 @@ def test_torchs_number_of_threads_counts(torch):
         assert net._most_threads == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_memory_of_tensors_stays_resizable(torch):
+    """A call must leave no mark on what it reads."""
+    _, ours = twins(I, H)
+    x, hx = torch.randn(T, B, I), torch.randn(1, B, H)
+    ours(x, hx)[0].sum().backward()
+    with torch.no_grad():
+        ours(x, hx)
+    for tensor in x, hx, *ours.parameters():
+        assert tensor.untyped_storage().resizable()
+    x.resize_(2 * T, B, I)

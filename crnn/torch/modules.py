@@ -37,6 +37,7 @@ class RNN(torch.nn.RNN):
             not fit together, which torch computes wrongly in silence.
 
     Example:
+        >>> import torch
         >>> rnn = RNN(10, 20, 2)
         >>> output, h_n = rnn(torch.randn(5, 3, 10))
         >>> output.sum().backward()
@@ -72,6 +73,7 @@ class RNNCell(torch.nn.RNNCell):
         in place before.
 
     Example:
+        >>> import torch
         >>> cell = RNNCell(10, 20)
         >>> cell(torch.randn(3, 10)).shape
         torch.Size([3, 20])
@@ -101,6 +103,7 @@ def convert(module: torch.nn.Module) -> torch.nn.Module:
         The same module.
 
     Example:
+        >>> import torch
         >>> model = convert(torch.nn.Sequential(torch.nn.RNN(10, 20)))
         >>> type(model[0])
         <class 'crnn.torch.RNN'>
