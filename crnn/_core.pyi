@@ -14,6 +14,7 @@ class Network:
     _is_cell: bool
     _is_direct: bool
     _is_transient: bool
+    _most_threads: int
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def _allocate(
         self,

@@ -176,3 +176,45 @@ def test_skorch_grid_search(torch):
 
     plain, patched = compare(torch, train)
     np.testing.assert_allclose(patched, plain, atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["RNNModel", "BlockRNNModel"])
+def test_darts(torch, name, tmp_path, monkeypatch):
+    """Forecasts of a series, state by state; the model saved, and read again."""
+    pytest.importorskip(
+        "darts.models.forecasting.rnn_model",
+        reason="darts is missing, or what it needs of torch: pip install darts[torch]",
+        exc_type=ImportError,
+    )
+    from darts import TimeSeries, models
+
+    monkeypatch.chdir(tmp_path)  # darts leaves logs where it runs
+    steps = np.arange(160)
+    values = np.sin(steps / 3) + 0.1 * np.cos(steps / 7) + steps / 160
+    series = TimeSeries.from_values(values.astype("float32"))
+    options = {
+        "RNNModel": {"training_length": 36, "hidden_dim": 32},
+        "BlockRNNModel": {"output_chunk_length": 6, "hidden_dim": 32},
+    }[name]
+
+    def train():
+        model = getattr(models, name)(
+            model="RNN",
+            input_chunk_length=24,
+            n_rnn_layers=2,
+            dropout=0.1,
+            batch_size=32,
+            n_epochs=3,
+            random_state=0,
+            pl_trainer_kwargs={"accelerator": "cpu", "enable_progress_bar": False},
+            **options,
+        )
+        model.fit(series)
+        forecast = model.predict(12).values()
+        model.save("model.pt")
+        again = getattr(models, name).load("model.pt")
+        np.testing.assert_allclose(again.predict(12).values(), forecast, atol=1e-5)
+        return forecast
+
+    plain, patched = compare(torch, train)
+    np.testing.assert_allclose(patched, plain, atol=1e-3)

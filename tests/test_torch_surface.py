@@ -1,6 +1,7 @@
 """crnn.torch's modules as modules: everything that is inherited works."""
 
 import copy
+import doctest
 import io
 import pickle
 import subprocess
@@ -283,13 +284,11 @@ def test_numpy_networks_point_here(torch):
         assert isinstance(crnn.torch.RNN(I, H), torch.nn.RNN)
 
 
-def test_memory_of_tensors_stays_resizable(torch):
-    """A call must leave no mark on what it reads."""
-    _, ours = twins(I, H)
-    x, hx = torch.randn(T, B, I), torch.randn(1, B, H)
-    ours(x, hx)[0].sum().backward()
-    with torch.no_grad():
-        ours(x, hx)
-    for tensor in x, hx, *ours.parameters():
-        assert tensor.untyped_storage().resizable()
-    x.resize_(2 * T, B, I)
+def test_examples(torch):
+    import crnn.torch
+    from crnn.torch import patching
+
+    for module in crnn.torch, patching:
+        assert doctest.testmod(module, extraglobs={"crnn": crnn}).failed == 0
+    found = doctest.DocTestFinder().find(crnn.torch.convert, globs=vars(crnn.torch))
+    assert doctest.DocTestRunner().run(found[0]).failed == 0

@@ -48,6 +48,7 @@ def network(call: Call, dtype: torch.dtype, weights):
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise UnfitError from error
     net.mode, net.batch_first, net._is_cell = call.mode, call.batch_first, call.is_cell
+    net._most_threads = torch.get_num_threads()
     return net
 
 

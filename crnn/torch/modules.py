@@ -18,8 +18,10 @@ class RNN(torch.nn.RNN):
 
     What crnn does not compute is left to torch's own forward method: devices other than
     the CPU, dtypes other than float32 and float64, autocast, tensor subclasses,
-    torch.func and forward-mode AD, torch.compile, trace, script and export.  Gradients
-    with ``create_graph=True`` are computed by torch's operators.
+    torch.func and forward-mode AD, torch.compile, trace, script and export; and so are
+    calls that it is sooner done with, such as a single row through a wide layer.
+    Gradients with ``create_graph=True`` are computed by torch's operators.  A call uses
+    at most as many threads as `torch.set_num_threads` and `crnn.set_num_threads` allow.
 
     Inputs: input, hx=None
         * input: (T, B, I), with batch_first (B, T, I), unbatched (T, I), or a
@@ -35,14 +37,17 @@ class RNN(torch.nn.RNN):
             not fit together, which torch computes wrongly in silence.
 
     Example:
+        >>> import torch
         >>> rnn = RNN(10, 20, 2)
         >>> output, h_n = rnn(torch.randn(5, 3, 10))
         >>> output.sum().backward()
         >>> rnn.weight_ih_l0.grad.shape
         torch.Size([20, 10])
 
-    Differences from torch: output is contiguous also with batch_first; torch.vmap is no
-    better than torch's; torch.jit.script puts a torch.nn.RNN in this module's place.
+    Differences from torch: output is contiguous also with batch_first; the memory of
+    results cannot be resized; where a parameter was edited in place that backward alone
+    does not need, ``create_graph=True`` is refused; torch.jit.script puts a
+    torch.nn.RNN in this module's place.
     """
 
     __module__ = "crnn.torch"
@@ -57,6 +62,8 @@ class RNN(torch.nn.RNN):
 class RNNCell(torch.nn.RNNCell):
     """torch.nn.RNNCell with forward and backward computed by crnn; see `RNN`.
 
+    Batches of fewer than 32 rows are left to torch, which is sooner done with them.
+
     Inputs: input, hx=None
         * input: (N, I) or (I,).
         * hx: (N, H) or (H,); None is zeros.
@@ -66,6 +73,7 @@ class RNNCell(torch.nn.RNNCell):
         in place before.
 
     Example:
+        >>> import torch
         >>> cell = RNNCell(10, 20)
         >>> cell(torch.randn(3, 10)).shape
         torch.Size([3, 20])
@@ -95,6 +103,7 @@ def convert(module: torch.nn.Module) -> torch.nn.Module:
         The same module.
 
     Example:
+        >>> import torch
         >>> model = convert(torch.nn.Sequential(torch.nn.RNN(10, 20)))
         >>> type(model[0])
         <class 'crnn.torch.RNN'>

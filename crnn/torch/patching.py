@@ -45,6 +45,7 @@ def patched():
     """Patch for a block, in all threads; blocks may be nested and overlap.
 
     Example:
+        >>> import torch
         >>> with patched():
         ...     output, h_n = torch.nn.RNN(10, 20)(torch.randn(5, 3, 10))
     """

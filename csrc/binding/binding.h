@@ -58,8 +58,9 @@ typedef struct {
     const crnn_weights *weights; /* [L*D] */
     crnn_dtype dtype;
     size_t input_size, hidden_size, num_layers, num_directions;
-    char is_cell;      /* arrays without a time axis, one output */
-    char is_direct;    /* forward() is not overridden */
+    Py_ssize_t most_threads; /* for a call; 0: as many as there are */
+    char is_cell;            /* arrays without a time axis, one output */
+    char is_direct;          /* forward() is not overridden */
     char is_transient; /* made for one call: a tape does not keep its parameters */
 } network_object;
 

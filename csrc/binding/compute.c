@@ -111,6 +111,15 @@ static crnn_status compute_released(const pending_call *c, size_t wanted)
     return atomic_load(&context.raised) ? CRNN_CANCELLED : status;
 }
 
+/* How many threads a call may use. */
+static size_t threads_for(const pending_call *c, size_t work)
+{
+    const Py_ssize_t most = c->self->most_threads;
+    if (work < TEAM_WORK && !preferred_schedule())
+        return 1;
+    return most > 0 ? (size_t)most : CRNN_MAX_THREADS;
+}
+
 crnn_status call_compute(const pending_call *c)
 {
     const size_t work = crnn_forward_work(&c->net, &c->batch);
@@ -124,9 +133,7 @@ crnn_status call_compute(const pending_call *c)
     for (size_t i = 0; i < COUNT && held; i++)
         held = !arrays[i] || (weak[i] = PyWeakref_NewRef(arrays[i], NULL));
     const crnn_status status =
-        held ? compute_released(
-                   c, work < TEAM_WORK && !preferred_schedule() ? 1 : CRNN_MAX_THREADS)
-             : CRNN_NO_MEMORY;
+        held ? compute_released(c, threads_for(c, work)) : CRNN_NO_MEMORY;
     for (size_t i = 0; i < COUNT; i++)
         Py_XDECREF(weak[i]);
     return status;

@@ -59,6 +59,8 @@ static PyMemberDef members[] = {
      "Arrays without time, one output."},
     {"_is_direct", T_BOOL, offsetof(network_object, is_direct), 0,
      "forward() is not overridden."},
+    {"_most_threads", T_PYSSIZET, offsetof(network_object, most_threads), 0,
+     "Limit of the threads of a call; 0 is none."},
     {"_is_transient", T_BOOL, offsetof(network_object, is_transient), 0,
      "Made for one call: _record() uses up the parameters, and its tape has none."},
     {0},
