@@ -67,6 +67,18 @@ def check(net, x, h0, lengths=None):
             assert same(net(gx, gh0, **options), expected)
 
 
+def check_stream(net, x):
+    """One step, with and without an array for the result."""
+    guard, expected = Guarded(), net(x[None])[0][0]
+    for gx in guard.variants(x):
+        stream = net.stream(len(x))
+        assert same(stream.step(gx), expected)
+        for where in "end", "start":
+            out = guard.place(np.zeros_like(expected), where)
+            stream.reset()
+            assert same(stream.step(gx, out), expected)
+
+
 def main(isa, dtype):
     import crnn
 
@@ -88,6 +100,7 @@ def main(isa, dtype):
             h0 = draw(layers * directions, rows, hidden)
             check(net, draw(steps, rows, inputs), h0, lengths)
             check(net, draw(steps, inputs), h0[:, 0])
+        check_stream(crnn.RNN(inputs, hidden, 2, dtype=dtype), draw(rows, inputs))
         cell = crnn.RNNCell(inputs, hidden, dtype=dtype)
         check(cell, draw(rows, inputs), draw(rows, hidden))
         check(cell, draw(inputs), draw(hidden))

@@ -122,6 +122,10 @@ typedef struct {
 #define TILE_SHAPE(mr, nv) {mr, nv, tile_##mr##x##nv},
 static const tile_shape shapes[] = {VF_TILES(TILE_SHAPE)};
 
+/* Those of one row are the last ones. */
+#define HAS_ROWS(mr, nv) +((mr) > 1)
+#define FIRST_OF_ONE_ROW (0 VF_TILES(HAS_ROWS))
+
 /* Whether columns col .. col + width - 1 lie in one panel of every term. */
 static bool fits(const crnn_affine *a, size_t col, size_t width)
 {
@@ -221,7 +225,8 @@ static void pack_transposed(const void *w, size_t k, size_t cols, size_t panel,
 static void affine(const crnn_affine *a)
 {
     size_t row = 0;
-    for (const tile_shape *widest = shapes; row < a->rows; widest++) {
+    const tile_shape *widest = shapes + (a->rows == 1 ? FIRST_OF_ONE_ROW : 0);
+    for (; row < a->rows; widest++) {
         if (widest->rows > a->rows - row)
             continue;
         const size_t end = row + (a->rows - row) / widest->rows * widest->rows;
