@@ -98,7 +98,7 @@ def run_python(code, *arguments, timeout=60, memory=None, check=True, **environm
         command,
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=timeout * (5 if UNDER_ASAN else 1),
         env={**os.environ, "PYTHONPATH": path, **environment},
     )
     if check:

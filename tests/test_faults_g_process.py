@@ -103,6 +103,7 @@ check_calls(calls, expected)
 
 
 @linux
+@pytest.mark.skipif(UNDER_ASAN, reason="the sanitizer itself reads /proc")
 def test_fault_107_without_proc_and_sys():
     """In a mount namespace of its own, which only root may make."""
     shell = 'umount -l /sys; umount -l /proc && exec "$@"'

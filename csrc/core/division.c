@@ -8,6 +8,7 @@
 bool crnn_run_lanes(crnn_division *d, size_t n, bool meeting,
                     void (*task)(void *division, size_t lane))
 {
+    memset(d->ended, 0, n * sizeof *d->ended); /* a forked child's team runs nothing */
     if (d->call.plan->threads == 1 || n == 1)
         for (size_t i = 0; i < n; i++)
             task(d, i);
