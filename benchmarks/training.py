@@ -1,0 +1,208 @@
+"""Forward and backward beside torch and jax, real epochs, and clients' epochs.
+
+    python benchmarks/training.py [--threads N] [--quick] [--json FILE]
+
+torch.nn.RNN and crnn.torch.RNN share their parameters; `rnn.vjp` has the same values,
+and no autograd around it; jax differentiates a scan under jit.  All give gradients of
+the input and of every parameter, for the same gradient of the output.  Clients are
+timed where they are installed (pip install -e '.[clients]').
+"""
+
+import argparse
+import importlib.util
+import json
+
+import limits
+import numpy as np
+import torch
+from cases import Case, spread
+from loops import loop_cells, measure_loops
+from tables import markdown_table
+
+import crnn
+import crnn.torch
+from crnn.measure import micros, race
+
+CASES = (
+    Case("T16 B1 H64", 16, 1, 64, 64),
+    Case("T128 B1 H256", 128, 1, 256, 256),
+    Case("T128 B8 H256", 128, 8, 256, 256),
+    Case("T128 B32 H256", 128, 32, 256, 256),
+    Case("T128 B32 H512", 128, 32, 512, 512),
+    Case("bidirectional T128 B32 H256", 128, 32, 256, 256, bidirectional=True),
+    Case("sktime: 2 layers bidirectional T100 B8 I6 H32", 100, 8, 6, 32, 2, True),
+    Case("darts: 2 layers T72 B32 I1 H32", 72, 32, 1, 32, 2),
+    Case("forecasting: 2 layers T60 B32 I1 H64", 60, 32, 1, 64, 2),
+    Case("cognitive task: relu T16 B100 I3 H64", 16, 100, 3, 64, nonlinearity="relu"),
+    Case(
+        "vowels: ragged 2 layers bidirectional T1..30 B26 I12 H64",
+        *(30, 26, 12, 64, 2, True),
+        lengths=spread(30, 26),
+    ),
+)
+HEADER = ("case", "torch", "jax", "limit", "crnn.torch", "rnn.vjp")
+HEADER += ("torch / crnn.torch", "torch / vjp", "vjp / limit")
+
+
+def torch_step(rnn, case, x, d_output):
+    """One forward and backward pass through a module."""
+    pack = torch.nn.utils.rnn.pack_padded_sequence
+    x, d_output = torch.from_numpy(x).requires_grad_(), torch.from_numpy(d_output)
+    inputs = [x, *rnn.parameters()]
+    if case.lengths is not None:
+        d_output = pack(d_output, case.lengths, enforce_sorted=False).data
+
+    def run():
+        packed = x
+        if case.lengths is not None:
+            packed = pack(x, case.lengths, enforce_sorted=False)
+        output, _ = rnn(packed)
+        output = output if case.lengths is None else output.data
+        return [g.numpy() for g in torch.autograd.grad(output, inputs, d_output)]
+
+    return run
+
+
+def jax_step(rnn, case, x, d_output):
+    """The same by jax, or None where jax is missing or the batch ragged."""
+    if case.lengths is not None or importlib.util.find_spec("jax") is None:
+        return None
+    import jax
+    import jax.numpy as jnp
+    from peers.jax import forward
+
+    suffixes = ("", "_reverse") if case.bidirectional else ("",)
+    state = {n: p.detach().numpy() for n, p in rnn.named_parameters()}
+    layers = [
+        [
+            (
+                jnp.asarray(state[f"weight_ih_l{k}{s}"].T),
+                jnp.asarray(state[f"weight_hh_l{k}{s}"].T),
+                jnp.asarray(state[f"bias_ih_l{k}{s}"] + state[f"bias_hh_l{k}{s}"]),
+            )
+            for s in suffixes
+        ]
+        for k in range(case.L)
+    ]
+    relu, d_output = case.nonlinearity == "relu", jnp.asarray(d_output)
+
+    @jax.jit
+    def step(x, layers):
+        def loss(x, layers):
+            return (forward(x, layers, relu=relu, unroll=8)[0] * d_output).sum()
+
+        return jax.grad(loss, argnums=(0, 1))(x, layers)
+
+    x = jnp.asarray(x)
+    return lambda: [np.asarray(jax.block_until_ready(step(x, layers))[0])]
+
+
+def vjp_step(net, case, x, d_output):
+    lengths = None if case.lengths is None else np.array(case.lengths)
+
+    def run():
+        return list(net.vjp(x, lengths=lengths)[2](d_output).values())
+
+    return run
+
+
+def contestants(case):
+    """{name: run} for a case, checked against torch."""
+    torch.manual_seed(0)
+    theirs = torch.nn.RNN(**case.options)
+    ours = crnn.torch.RNN(**case.options)
+    ours.load_state_dict(theirs.state_dict())
+    net = crnn.RNN.from_torch(theirs)
+    x, _, _ = case.make()
+    d_output = np.random.default_rng(1).standard_normal(
+        (case.T, case.B, case.D * case.H), np.float32
+    )
+    runs = {
+        "torch": torch_step(theirs, case, x, d_output),
+        "jax": jax_step(theirs, case, x, d_output),
+        "crnn.torch": torch_step(ours, case, x, d_output),
+        "rnn.vjp": vjp_step(net, case, x, d_output),
+    }
+    runs = {name: run for name, run in runs.items() if run is not None}
+    expected = runs["torch"]()
+    for name, run in runs.items():
+        for found, right in zip(run(), expected, strict=False):
+            error = np.abs(found - right).max() / max(1, np.abs(right).max())
+            assert error < 1e-4, (case.name, name, error)
+    return runs
+
+
+def measure_cases(cases, rounds, seconds):
+    """[{case, seconds: {name: [s]}, flop}]"""
+    rows = []
+    for case in cases:
+        runs = contestants(case)
+        times = race(list(runs.values()), rounds, seconds)
+        rows.append(
+            {
+                "case": case.name,
+                "flop": 3 * case.flop,
+                "seconds": dict(zip(runs, times, strict=True)),
+            }
+        )
+    return rows
+
+
+def cells(row, machine, threads):
+    """us a step, the least of all rounds."""
+    least = {name: min(times) for name, times in row["seconds"].items()}
+    limit = row["flop"] / (machine.peak * threads)
+    shown = [micros(least[n]) if n in least else "-" for n in ("torch", "jax")]
+    shown += [micros(limit), micros(least["crnn.torch"]), micros(least["rnn.vjp"])]
+    ratios = (
+        least["torch"] / least["crnn.torch"],
+        least["torch"] / least["rnn.vjp"],
+        least["rnn.vjp"] / limit,
+    )
+    return [row["case"], *shown, *(f"{ratio:.2f}" for ratio in ratios)]
+
+
+def tables(found):
+    """Both tables in Markdown."""
+    machine = limits.Machine(found["peak"], (), ())
+    rows = [cells(row, machine, found["threads"]) for row in found["cases"]]
+    loops = [loop_cells(row) for row in found["loops"]]
+    return "\n\n".join(
+        (
+            f"us a step, forward and backward, threads: {found['threads']}; `limit` is "
+            "three times the forward flop at the FMA peak.",
+            markdown_table(HEADER, rows),
+            "Whole training loops, ms, median; the ratio is that of the least times.",
+            markdown_table(("loop", "torch", "crnn", "torch / crnn"), loops),
+        )
+    )
+
+
+def measure(threads=1, quick=False):
+    """Everything, as tables() and JSON take it."""
+    torch.set_num_threads(threads)
+    rounds, seconds = (3, 0.002) if quick else (9, 0.05)
+    with crnn.threads(threads):
+        return {
+            "threads": threads,
+            "peak": limits.measure().peak,
+            "cases": measure_cases(CASES[:1] if quick else CASES, rounds, seconds),
+            "loops": measure_loops(rounds),
+        }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="one case, few rounds")
+    parser.add_argument("--json", help="file to write what was measured to")
+    options = parser.parse_args()
+    found = measure(options.threads, options.quick)
+    print(tables(found))
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump(found, file)
+
+
+if __name__ == "__main__":
+    main()
