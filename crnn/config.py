@@ -1,7 +1,7 @@
 """The version, the choice of kernels at import, and a description of both."""
 
 import os
-import platform
+import sys
 import warnings
 from pathlib import Path
 
@@ -36,6 +36,8 @@ def cpu_name() -> str:
                 return line.partition(":")[2].strip()
     except OSError:
         pass
+    import platform  # only descriptions pay for it
+
     return platform.processor() or platform.machine()
 
 
@@ -49,4 +51,4 @@ def show_config() -> None:
     print(f"ISAs     {', '.join(isas)}; using {current}")
     print(f"threads  {_core.get_num_threads()}")
     print(f"NumPy    {np.__version__}")
-    print(f"Python   {platform.python_version()}")
+    print(f"Python   {sys.version.split()[0]}")

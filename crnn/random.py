@@ -9,7 +9,7 @@ Unseeded, both start from the operating system's entropy.
 import contextlib
 import math
 import numbers
-import secrets
+import os
 import sys
 import threading
 
@@ -40,7 +40,7 @@ def _streams() -> _Streams:
     if own is not None:
         return own
     if _shared is None:
-        _shared = _Streams(secrets.randbits(64))
+        _shared = _Streams(int.from_bytes(os.urandom(8), "little"))
     return _shared
 
 
