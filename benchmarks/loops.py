@@ -4,7 +4,6 @@ For training.py; data, loss and optimizer included.
 """
 
 import importlib.util
-from statistics import median
 
 import numpy as np
 import torch
@@ -107,9 +106,3 @@ def measure_loops(rounds):
         times = dict(zip(("torch", "crnn"), race([plain, ours], rounds), strict=True))
         rows.append({"loop": name, "seconds": times})
     return rows
-
-
-def loop_cells(row):
-    plain, ours = (row["seconds"][name] for name in ("torch", "crnn"))
-    shown = [f"{median(times) * 1e3:.1f}" for times in (plain, ours)]
-    return [row["loop"], *shown, f"{min(plain) / min(ours):.2f}"]

@@ -17,7 +17,15 @@ from cases import ENTRIES, ROOT
 from compare import run
 from contest import ENGINES, FULL, QUICK
 from limits import Machine
-from tables import SPEED, absences, losses, markdown_table, speed_cells, thread_table
+from tables import (
+    SPEED,
+    absences,
+    losses,
+    markdown_table,
+    speed_cells,
+    thread_table,
+    training_tables,
+)
 
 FOLDER = Path(__file__).parent
 RESULTS = ROOT / "build" / "benchmarks" / "results.json"
@@ -51,6 +59,10 @@ For one table: `python benchmarks/compare.py --help`.
 ## From one thread to several
 
 {threads}
+
+## Training
+
+{training}
 
 ## Growth
 
@@ -92,6 +104,10 @@ def measure(effort, peers):
     found["growth"] = growth.measure(growth.QUICK if quick else growth.FULL, engines)
     print("footprint", flush=True)
     found["footprint"] = footprint.measure()
+    print("training", flush=True)
+    import training  # torch is needed only to measure
+
+    found["training"] = [training.measure(n, quick) for n in (1, 2)]
     return found
 
 
@@ -137,6 +153,7 @@ def write(found):
         speed="\n\n".join(speeds),
         verdict=verdict(found["rows"]),
         threads=thread_table(found["rows"]),
+        training="\n\n".join(training_tables(part) for part in found["training"]),
         growth=growth.tables(found["growth"]),
         footprint=footprint.tables(found["footprint"]),
     )

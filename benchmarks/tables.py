@@ -6,6 +6,8 @@ from crnn.measure import micros
 
 SPEED = ("case", "torch", "best peer", "limit", "crnn", "crnn / limit")
 SPEED += ("torch / crnn", "best / crnn", "GF/s", "% of peak")
+TRAINING = ("case", "torch", "jax", "limit", "crnn.torch", "rnn.vjp")
+TRAINING += ("torch / crnn.torch", "torch / vjp", "vjp / limit")
 WIDTHS = (48, 19, 19, 7, 19, 12, 12, 11, 6, 9)
 
 
@@ -103,3 +105,39 @@ def absences(rows):
         f"{reason}: " + ", ".join(f"{name} ({n} cases)" for name, n in engines.items())
         for reason, engines in counts.items()
     ]
+
+
+def loop_cells(row):
+    plain, ours = (row["seconds"][name] for name in ("torch", "crnn"))
+    shown = [f"{median(times) * 1e3:.1f}" for times in (plain, ours)]
+    return [row["loop"], *shown, f"{min(plain) / min(ours):.2f}"]
+
+
+def training_cells(row, peak, threads):
+    """us a step, the least of all rounds."""
+    least = {name: min(times) for name, times in row["seconds"].items()}
+    limit = row["flop"] / (peak * threads)
+    shown = [micros(least[n]) if n in least else "-" for n in ("torch", "jax")]
+    shown += [micros(limit), micros(least["crnn.torch"]), micros(least["rnn.vjp"])]
+    ratios = (
+        least["torch"] / least["crnn.torch"],
+        least["torch"] / least["rnn.vjp"],
+        least["rnn.vjp"] / limit,
+    )
+    return [row["case"], *shown, *(f"{ratio:.2f}" for ratio in ratios)]
+
+
+def training_tables(found):
+    """Both tables in Markdown."""
+    peak, threads = found["peak"], found["threads"]
+    rows = [training_cells(row, peak, threads) for row in found["cases"]]
+    loops = [loop_cells(row) for row in found["loops"]]
+    return "\n\n".join(
+        (
+            f"us a step, forward and backward, threads: {threads}; `limit` is "
+            "three times the forward flop at the FMA peak.",
+            markdown_table(TRAINING, rows),
+            "Whole training loops, ms, median; the ratio is that of the least times.",
+            markdown_table(("loop", "torch", "crnn", "torch / crnn"), loops),
+        )
+    )

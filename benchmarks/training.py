@@ -16,12 +16,12 @@ import limits
 import numpy as np
 import torch
 from cases import Case, spread
-from loops import loop_cells, measure_loops
-from tables import markdown_table
+from loops import measure_loops
+from tables import training_tables
 
 import crnn
 import crnn.torch
-from crnn.measure import micros, race
+from crnn.measure import race
 
 CASES = (
     Case("T16 B1 H64", 16, 1, 64, 64),
@@ -40,8 +40,6 @@ CASES = (
         lengths=spread(30, 26),
     ),
 )
-HEADER = ("case", "torch", "jax", "limit", "crnn.torch", "rnn.vjp")
-HEADER += ("torch / crnn.torch", "torch / vjp", "vjp / limit")
 
 
 def torch_step(rnn, case, x, d_output):
@@ -148,38 +146,8 @@ def measure_cases(cases, rounds, seconds):
     return rows
 
 
-def cells(row, machine, threads):
-    """us a step, the least of all rounds."""
-    least = {name: min(times) for name, times in row["seconds"].items()}
-    limit = row["flop"] / (machine.peak * threads)
-    shown = [micros(least[n]) if n in least else "-" for n in ("torch", "jax")]
-    shown += [micros(limit), micros(least["crnn.torch"]), micros(least["rnn.vjp"])]
-    ratios = (
-        least["torch"] / least["crnn.torch"],
-        least["torch"] / least["rnn.vjp"],
-        least["rnn.vjp"] / limit,
-    )
-    return [row["case"], *shown, *(f"{ratio:.2f}" for ratio in ratios)]
-
-
-def tables(found):
-    """Both tables in Markdown."""
-    machine = limits.Machine(found["peak"], (), ())
-    rows = [cells(row, machine, found["threads"]) for row in found["cases"]]
-    loops = [loop_cells(row) for row in found["loops"]]
-    return "\n\n".join(
-        (
-            f"us a step, forward and backward, threads: {found['threads']}; `limit` is "
-            "three times the forward flop at the FMA peak.",
-            markdown_table(HEADER, rows),
-            "Whole training loops, ms, median; the ratio is that of the least times.",
-            markdown_table(("loop", "torch", "crnn", "torch / crnn"), loops),
-        )
-    )
-
-
 def measure(threads=1, quick=False):
-    """Everything, as tables() and JSON take it."""
+    """Everything, as training_tables() and JSON take it."""
     torch.set_num_threads(threads)
     rounds, seconds = (3, 0.002) if quick else (9, 0.05)
     with crnn.threads(threads):
@@ -198,7 +166,7 @@ def main():
     parser.add_argument("--json", help="file to write what was measured to")
     options = parser.parse_args()
     found = measure(options.threads, options.quick)
-    print(tables(found))
+    print(training_tables(found))
     if options.json:
         with open(options.json, "w") as file:
             json.dump(found, file)

@@ -79,6 +79,18 @@ def test_bench_times_nothing_wrong():
 
 @source_tree
 @compiler
+@pytest.mark.skipif(not HAS_TORCH, reason="torch is not installed")
+def test_training(tmp_path):
+    path = tmp_path / "training.json"
+    result = run(BENCHMARKS / "training.py", "--quick", "--json", path)
+    assert result.returncode == 0, result.stderr
+    (row,) = json.loads(path.read_text())["cases"]
+    assert {"torch", "crnn.torch", "rnn.vjp"} <= set(row["seconds"])
+    assert "| T16 B1 H64 |" in result.stdout and "| loop |" in result.stdout
+
+
+@source_tree
+@compiler
 def test_compare(tmp_path):
     file = tmp_path / "results.json"
     arguments = ("--quick", "--cases", "T1 B1 H64", "--json", file)
