@@ -4,6 +4,19 @@ import numpy as np
 import pytest
 
 import crnn
+from crnn import _core
+
+pytestmark = pytest.mark.skipif(
+    "avx512" not in crnn.isas(), reason="what costs least depends on the ISA"
+)
+
+
+@pytest.fixture(autouse=True)
+def avx512():
+    before = _core.set_isa("avx512")
+    yield
+    _core.set_isa(before)
+
 
 CASES = [
     ((1, 1, 64), {}, "alone: one thread"),
