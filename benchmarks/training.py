@@ -15,6 +15,7 @@ import json
 import limits
 import numpy as np
 import torch
+from cases import CASES as FORWARD_CASES
 from cases import Case, spread
 from loops import measure_loops
 from tables import training_tables
@@ -23,13 +24,10 @@ import crnn
 import crnn.torch
 from crnn.measure import race
 
+SQUARE = ("T16 B1 H64", "T128 B1 H256", "T128 B8 H256", "T128 B32 H256")
+SQUARE += ("T128 B32 H512", "bidirectional T128 B32 H256")
 CASES = (
-    Case("T16 B1 H64", 16, 1, 64, 64),
-    Case("T128 B1 H256", 128, 1, 256, 256),
-    Case("T128 B8 H256", 128, 8, 256, 256),
-    Case("T128 B32 H256", 128, 32, 256, 256),
-    Case("T128 B32 H512", 128, 32, 512, 512),
-    Case("bidirectional T128 B32 H256", 128, 32, 256, 256, bidirectional=True),
+    *(case for case in FORWARD_CASES if case.name in SQUARE),
     Case("sktime: 2 layers bidirectional T100 B8 I6 H32", 100, 8, 6, 32, 2, True),
     Case("darts: 2 layers T72 B32 I1 H32", 72, 32, 1, 32, 2),
     Case("forecasting: 2 layers T60 B32 I1 H64", 60, 32, 1, 64, 2),
