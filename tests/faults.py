@@ -4,6 +4,7 @@ import collections
 import contextlib
 import os
 import platform
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,21 +87,36 @@ def refused(error, text, net, *arrays):
 
 
 def run_python(code, *arguments, timeout=60, memory=None, check=True, **environment):
-    """Run code in a fresh interpreter; memory limits its address space in bytes."""
+    """Run code in a fresh interpreter; memory limits its address space in bytes.
+
+    One that outlives the timeout, in seconds, is made to tell where it is.
+    """
     if memory and not UNDER_ASAN:  # whose shadow memory needs the whole address space
         limit = f"import resource as r; r.setrlimit(r.RLIMIT_AS, ({memory},) * 2)\n"
         code = limit + code
-    command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
+    options = ["-W", "error", "-X", "faulthandler"]
+    command = [sys.executable, *options, "-c", code, *map(str, arguments)]
     path = os.pathsep.join(
         p for p in (str(Path(__file__).parent), os.environ.get("PYTHONPATH")) if p
     )
-    done = subprocess.run(
+    timeout *= 5 if UNDER_ASAN else 1
+    with subprocess.Popen(
         command,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=timeout * (5 if UNDER_ASAN else 1),
         env={**os.environ, "PYTHONPATH": path, **environment},
-    )
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
+            out, err = process.communicate()
+            pytest.fail(f"still running after {timeout} s\n{out}{err}")
+    done = subprocess.CompletedProcess(command, process.returncode, out, err)
     if check:
-        assert done.returncode == 0, f"{done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{done.returncode}\n{out}{err}"
     return done
