@@ -15,6 +15,12 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
+INLINE vf load(const real *p, size_t n, bool whole)
+{
+    return whole ? vf_load(p) : vf_loadn(p, n);
+}
+
+#include "panels_tmpl.h"
 #include "tanh_tmpl.h"
 
 #include "cells/rnn.h"
@@ -22,11 +28,6 @@
 /* Rows and accumulators of the largest tile of any instruction set. */
 #define MAX_ROWS 8
 #define MAX_TILE 16
-
-INLINE vf load(const real *p, size_t n, bool whole)
-{
-    return whole ? vf_load(p) : vf_loadn(p, n);
-}
 
 INLINE void finish(const vf *acc, real *const *y, int mr, int nv, size_t n, bool whole,
                    crnn_activation activation)
@@ -135,115 +136,48 @@ static bool fits(const crnn_affine *a, size_t col, size_t width)
     return true;
 }
 
-static size_t panel(size_t rows)
+static const tile_shape *widest_of(size_t rows)
 {
     const tile_shape *shape = shapes;
     while (shape->rows > rows)
         shape++;
-    return shape->vectors * VF_N;
+    return shape;
 }
 
-static void pack(const void *w, size_t k, size_t cols, size_t panel, void *panels)
+static size_t panel(size_t rows) { return widest_of(rows)->vectors * VF_N; }
+
+/* Rows row .. end - 1 in tiles of as many rows as the widest has.  Columns outside,
+ * rows inside: a panel of w stays in cache for all of them. */
+static void affine_rows(const crnn_affine *a, size_t row, size_t end,
+                        const tile_shape *widest)
 {
-    real *out = panels;
-    for (size_t col = 0; col < cols; col += panel) {
-        const size_t bytes = crnn_min(panel, cols - col) * sizeof *out;
-        for (size_t i = 0; i < k; i++, out += panel)
-            memcpy(out, (const real *)w + i * cols + col, bytes);
+    for (size_t col = a->first_col; row < end && col < a->last_col;) {
+        const tile_shape *shape = widest;
+        const size_t left = a->last_col - col;
+        while ((shape->vectors - 1) * VF_N >= left ||
+               !fits(a, col, shape->vectors * VF_N))
+            shape++;
+        const size_t before = (shape->vectors - 1) * VF_N;
+        const size_t n = crnn_min(left - before, VF_N);
+        for (size_t r = row; r < end; r += shape->rows)
+            shape->run(a, r, col, n);
+        col += before + n;
     }
 }
 
-/* Zipping both halves of a square's rows turns the bits of an index, row and lane, by
- * one place. */
-INLINE void transpose(vf *row)
-{
-    UNROLL
-    for (int turns = 1; turns < VF_N; turns *= 2) {
-        vf zipped[VF_N];
-        UNROLL
-        for (int i = 0; i < VF_N / 2; i++) {
-            zipped[2 * i] = vf_zip_low(row[i], row[i + VF_N / 2]);
-            zipped[2 * i + 1] = vf_zip_high(row[i], row[i + VF_N / 2]);
-        }
-        UNROLL
-        for (int i = 0; i < VF_N; i++)
-            row[i] = zipped[i];
-    }
-}
-
-/* Up to VF_N rows of n values, as n rows; in registers, for with powers of two as
- * strides the lines of a square in memory would drive each other out of the cache. */
-INLINE void transpose_square(const real *from, size_t from_step, size_t rows, real *to,
-                             size_t to_step, size_t n, bool whole)
-{
-    vf row[VF_N];
-    UNROLL
-    for (size_t i = 0; i < VF_N; i++)
-        row[i] = whole || i < rows ? load(from + i * from_step, n, whole) : vf_set1(0);
-    transpose(row);
-    UNROLL
-    for (size_t i = 0; i < VF_N; i++) {
-        if (whole)
-            vf_store(to + i * to_step, row[i]);
-        else if (i < n)
-            vf_storen(to + i * to_step, row[i], rows);
-    }
-}
-
-static void transpose_block(const real *from, size_t from_step, size_t rows, real *to,
-                            size_t to_step, size_t cols)
-{
-    for (size_t i = 0; i < rows; i += VF_N)
-        for (size_t j = 0; j < cols; j += VF_N) {
-            const size_t m = crnn_min(VF_N, rows - i), n = crnn_min(VF_N, cols - j);
-            const real *square = from + i * from_step + j;
-            if (m == VF_N && n == VF_N)
-                transpose_square(square, from_step, m, to + j * to_step + i, to_step, n,
-                                 true);
-            else
-                transpose_square(square, from_step, m, to + j * to_step + i, to_step, n,
-                                 false);
-        }
-}
-
-static void pack_transposed(const void *w, size_t k, size_t cols, size_t panel,
-                            void *panels)
-{
-    enum { BLOCK = 16 }; /* a square of it stays in the first cache */
-    real *out = panels;
-    for (size_t col = 0; col < cols; col += panel, out += k * panel) {
-        const size_t width = crnn_min(panel, cols - col);
-        for (size_t i = 0; i < k; i += BLOCK)
-            for (size_t c = 0; c < width; c += BLOCK)
-                transpose_block((const real *)w + (col + c) * k + i, k,
-                                crnn_min(BLOCK, width - c), out + i * panel + c, panel,
-                                crnn_min(BLOCK, k - i));
-    }
-}
-
-/* Columns outside, rows inside: a panel of w stays in cache for all rows. */
+/* As few tiles of rows as there can be, and these as even as can be: a tile of one or
+ * two rows reads all of w for little arithmetic. */
 static void affine(const crnn_affine *a)
 {
-    size_t row = 0;
-    const tile_shape *widest = shapes + (a->rows == 1 ? FIRST_OF_ONE_ROW : 0);
-    for (; row < a->rows; widest++) {
-        if (widest->rows > a->rows - row)
-            continue;
-        const size_t end = row + (a->rows - row) / widest->rows * widest->rows;
-        for (size_t col = a->first_col; row < end && col < a->last_col;) {
-            const tile_shape *shape = widest;
-            const size_t left = a->last_col - col;
-            while ((shape->vectors - 1) * VF_N >= left ||
-                   !fits(a, col, shape->vectors * VF_N))
-                shape++;
-            const size_t before = (shape->vectors - 1) * VF_N;
-            const size_t n = crnn_min(left - before, VF_N);
-            for (size_t r = row; r < end; r += shape->rows)
-                shape->run(a, r, col, n);
-            col += before + n;
-        }
-        row = end;
+    if (a->rows == 1) {
+        affine_rows(a, 0, 1, shapes + FIRST_OF_ONE_ROW);
+        return;
     }
+    const size_t tiles = (a->rows + shapes->rows - 1) / shapes->rows;
+    const size_t rows = tiles ? a->rows / tiles : 0;
+    const size_t middle = tiles ? a->rows % tiles * (rows + 1) : 0;
+    affine_rows(a, 0, middle, widest_of(rows + 1));
+    affine_rows(a, middle, a->rows, widest_of(rows));
 }
 
 /* y[i] = f(y[i], x[i]) for all i; a is y and b is x in the expression. */

@@ -75,7 +75,14 @@ typedef __m256d vm;
  * and the mask of the last columns. */
 #define VF_TILES(X)                                                                    \
     X(6, 2)                                                                            \
-    X(6, 1) X(4, 2) X(4, 1) X(2, 4) X(2, 2) X(2, 1) X(1, 8) X(1, 4) X(1, 2) X(1, 1)
+    X(6, 1)                                                                            \
+    X(5, 2)                                                                            \
+    X(5, 1)                                                                            \
+    X(4, 2)                                                                            \
+    X(4, 1)                                                                            \
+    X(3, 4)                                                                            \
+    X(3, 2)                                                                            \
+    X(3, 1) X(2, 4) X(2, 2) X(2, 1) X(1, 8) X(1, 4) X(1, 2) X(1, 1)
 
 /* Unpacking zips within the halves of a register. */
 #define vf_zip_low(a, b) vf_halves(vf_unpack_low(a, b), vf_unpack_high(a, b), 0x20)

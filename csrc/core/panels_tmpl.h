@@ -1,0 +1,82 @@
+/*
+ * panels_tmpl.h - matrices copied into panels of columns, as they are or transposed;
+ * a part of kernels_tmpl.h.
+ */
+
+static void pack(const void *w, size_t k, size_t cols, size_t panel, void *panels)
+{
+    real *out = panels;
+    for (size_t col = 0; col < cols; col += panel) {
+        const size_t bytes = crnn_min(panel, cols - col) * sizeof *out;
+        for (size_t i = 0; i < k; i++, out += panel)
+            memcpy(out, (const real *)w + i * cols + col, bytes);
+    }
+}
+
+/* Zipping both halves of a square's rows turns the bits of an index, row and lane, by
+ * one place. */
+INLINE void transpose(vf *row)
+{
+    UNROLL
+    for (int turns = 1; turns < VF_N; turns *= 2) {
+        vf zipped[VF_N];
+        UNROLL
+        for (int i = 0; i < VF_N / 2; i++) {
+            zipped[2 * i] = vf_zip_low(row[i], row[i + VF_N / 2]);
+            zipped[2 * i + 1] = vf_zip_high(row[i], row[i + VF_N / 2]);
+        }
+        UNROLL
+        for (int i = 0; i < VF_N; i++)
+            row[i] = zipped[i];
+    }
+}
+
+/* Up to VF_N rows of n values, as n rows; in registers, for with powers of two as
+ * strides the lines of a square in memory would drive each other out of the cache. */
+INLINE void transpose_square(const real *from, size_t from_step, size_t rows, real *to,
+                             size_t to_step, size_t n, bool whole)
+{
+    vf row[VF_N];
+    UNROLL
+    for (size_t i = 0; i < VF_N; i++)
+        row[i] = whole || i < rows ? load(from + i * from_step, n, whole) : vf_set1(0);
+    transpose(row);
+    UNROLL
+    for (size_t i = 0; i < VF_N; i++) {
+        if (whole)
+            vf_store(to + i * to_step, row[i]);
+        else if (i < n)
+            vf_storen(to + i * to_step, row[i], rows);
+    }
+}
+
+static void transpose_block(const real *from, size_t from_step, size_t rows, real *to,
+                            size_t to_step, size_t cols)
+{
+    for (size_t i = 0; i < rows; i += VF_N)
+        for (size_t j = 0; j < cols; j += VF_N) {
+            const size_t m = crnn_min(VF_N, rows - i), n = crnn_min(VF_N, cols - j);
+            const real *square = from + i * from_step + j;
+            if (m == VF_N && n == VF_N)
+                transpose_square(square, from_step, m, to + j * to_step + i, to_step, n,
+                                 true);
+            else
+                transpose_square(square, from_step, m, to + j * to_step + i, to_step, n,
+                                 false);
+        }
+}
+
+static void pack_transposed(const void *w, size_t k, size_t cols, size_t panel,
+                            void *panels)
+{
+    enum { BLOCK = 16 }; /* a square of it stays in the first cache */
+    real *out = panels;
+    for (size_t col = 0; col < cols; col += panel, out += k * panel) {
+        const size_t width = crnn_min(panel, cols - col);
+        for (size_t i = 0; i < k; i += BLOCK)
+            for (size_t c = 0; c < width; c += BLOCK)
+                transpose_block((const real *)w + (col + c) * k + i, k,
+                                crnn_min(BLOCK, width - c), out + i * panel + c, panel,
+                                crnn_min(BLOCK, k - i));
+    }
+}
