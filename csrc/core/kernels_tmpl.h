@@ -29,20 +29,41 @@ INLINE vf load(const real *p, size_t n, bool whole)
 #define MAX_ROWS 8
 #define MAX_TILE 16
 
-INLINE void finish(const vf *acc, real *const *y, int mr, int nv, size_t n, bool whole,
+INLINE void activate(vf *a, int count, crnn_activation activation)
+{
+    UNROLL
+    for (int i = 0; i < count; i += GROUP) {
+        const int n = count - i < GROUP ? count - i : GROUP;
+        if (activation == CRNN_TANH)
+            cell_forward(a + i, n, CRNN_TANH);
+        else
+            cell_forward(a + i, n, CRNN_RELU);
+    }
+}
+
+/* One function for the columns at an edge: inlined it would be most of their code. */
+static __attribute__((noinline)) void activate_edge(vf *a, crnn_activation activation)
+{
+    for (int i = 0; i < MAX_TILE; i += GROUP)
+        activate(a + i, GROUP, activation);
+}
+
+/* h = activation of a tile's accumulators: a copy, for those whose address is taken
+ * would be stored in every turn of the loop over k. */
+INLINE void finish(const vf *acc, vf *h, int count, bool whole,
                    crnn_activation activation)
 {
     UNROLL
-    for (int r = 0; r < mr; r++) {
-        UNROLL
-        for (int v = 0; v < nv; v++) {
-            vf h = cell_forward(acc[r * nv + v], activation);
-            if (whole || v < nv - 1)
-                vf_store(y[r] + v * VF_N, h);
-            else
-                vf_storen(y[r] + v * VF_N, h, n);
-        }
-    }
+    for (int i = 0; i < MAX_TILE; i++)
+        h[i] = i < count ? acc[i] : vf_set1(0);
+    if (activation == CRNN_IDENTITY)
+        return;
+    if (!whole && count > GROUP)
+        activate_edge(h, activation);
+    else if (activation == CRNN_TANH)
+        activate(h, count, CRNN_TANH);
+    else
+        activate(h, count, CRNN_RELU);
 }
 
 /*
@@ -96,19 +117,24 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
         }
     }
 
-    if (a->activation == CRNN_TANH)
-        finish(acc, y, mr, nv, n, whole, CRNN_TANH);
-    else if (a->activation == CRNN_RELU)
-        finish(acc, y, mr, nv, n, whole, CRNN_RELU);
-    else
-        finish(acc, y, mr, nv, n, whole, CRNN_IDENTITY);
+    vf h[MAX_TILE];
+    finish(acc, h, mr * nv, whole, a->activation);
+    UNROLL
+    for (int r = 0; r < mr; r++) {
+        UNROLL
+        for (int v = 0; v < nv; v++)
+            if (whole || v < nv - 1)
+                vf_store(y[r] + v * VF_N, h[r * nv + v]);
+            else
+                vf_storen(y[r] + v * VF_N, h[r * nv + v], n);
+    }
 }
 
 #define DEFINE_TILE(mr, nv)                                                            \
     static void tile_##mr##x##nv(const crnn_affine *a, size_t row, size_t col,         \
                                  size_t n)                                             \
     {                                                                                  \
-        if (n == VF_N)                                                                 \
+        if (VF_N == 1 || n == VF_N)                                                    \
             tile(a, row, col, mr, nv, n, true);                                        \
         else                                                                           \
             tile(a, row, col, mr, nv, n, false);                                       \
@@ -203,10 +229,17 @@ static void derive(void *y, const void *h, size_t n, crnn_activation activation)
 
 static void map_tanh(const void *x, void *y, size_t n)
 {
-    for (size_t i = 0; i < n; i += VF_N) {
-        const size_t left = crnn_min(n - i, VF_N);
-        vf h = cell_forward(vf_loadn((const real *)x + i, left), CRNN_TANH);
-        vf_storen((real *)y + i, h, left);
+    for (size_t i = 0; i < n; i += GROUP * VF_N) {
+        vf a[GROUP];
+        for (size_t v = 0; v < GROUP; v++) {
+            const size_t at = crnn_min(n, i + v * VF_N);
+            a[v] = vf_loadn((const real *)x + at, crnn_min(n - at, VF_N));
+        }
+        activate(a, GROUP, CRNN_TANH);
+        for (size_t v = 0; v < GROUP; v++) {
+            const size_t at = crnn_min(n, i + v * VF_N);
+            vf_storen((real *)y + at, a[v], crnn_min(n - at, VF_N));
+        }
     }
 }
 

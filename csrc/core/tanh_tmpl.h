@@ -45,32 +45,51 @@ static const real expm1_terms[] = {
 #endif
 #define TERMS ((int)(sizeof expm1_terms / sizeof *expm1_terms))
 
-static inline vf vf_tanh(vf x)
+/* Vectors that go through tanh side by side: one alone would mostly wait for itself. */
+#define GROUP 4
+#define EACH UNROLL for (int i = 0; i < n; i++)
+
+/* Of n vectors, a constant of at most GROUP, in place. */
+INLINE void vf_tanh(vf *x, int n)
 {
-    const vf a = vf_min(vf_abs(x), vf_set1(SATURATED)), twice = vf_add(a, a);
-
-    const vf shifted = vf_fma(twice, vf_set1(LOG2_E), vf_set1(ROUNDER));
-    const vf n = vf_sub(shifted, vf_set1(ROUNDER));
+    vf twice[GROUP], shifted[GROUP], whole[GROUP], r[GROUP], p[GROUP];
+    EACH
+    {
+        const vf a = vf_min(vf_abs(x[i]), vf_set1(SATURATED));
+        twice[i] = vf_add(a, a);
+    }
+    EACH shifted[i] = vf_fma(twice[i], vf_set1(LOG2_E), vf_set1(ROUNDER));
+    EACH whole[i] = vf_sub(shifted[i], vf_set1(ROUNDER));
     /* Exact: the low bits of 2|x| and of n LN2_HIGH reach no lower than those of r. */
-    const vf r = vf_fma(n, vf_set1(-LN2_HIGH), twice);
+    EACH r[i] = vf_fma(whole[i], vf_set1(-LN2_HIGH), twice[i]);
 
-    vf p = vf_set1(expm1_terms[TERMS - 1]);
+    EACH p[i] = vf_set1(expm1_terms[TERMS - 1]);
     UNROLL
-    for (int i = TERMS - 2; i >= 0; i--)
-        p = vf_fma(p, r, vf_set1(expm1_terms[i]));
+    for (int term = TERMS - 2; term >= 0; term--)
+        EACH p[i] = vf_fma(p[i], r[i], vf_set1(expm1_terms[term]));
     /* expm1(r) - r, and the part of the argument that r leaves out. */
-    const vf rest = vf_fma(vf_mul(r, r), p, vf_mul(n, vf_set1(-LN2_LOW)));
+    EACH p[i] = vf_fma(vf_mul(r[i], r[i]), p[i], vf_mul(whole[i], vf_set1(-LN2_LOW)));
 
     /* t = t_high + t_low and t + 2 = d_high + d_low; each difference is exact. */
-    const vf scale = vf_pow2(shifted), less = vf_sub(scale, vf_set1(1));
-    const vf most = vf_fma(scale, r, less);
-    const vf part = vf_fma(scale, rest, vf_fma(scale, r, vf_sub(less, most)));
-    const vf t_high = vf_add(most, part), t_low = vf_sub(part, vf_sub(t_high, most));
-    const vf d_high = vf_add(t_high, vf_set1(2));
-    const vf d_low = vf_add(vf_sub(t_high, vf_sub(d_high, vf_set1(2))), t_low);
+    vf t_high[GROUP], t_low[GROUP], d_high[GROUP], d_low[GROUP];
+    EACH
+    {
+        const vf scale = vf_pow2(shifted[i]), less = vf_sub(scale, vf_set1(1));
+        const vf most = vf_fma(scale, r[i], less);
+        const vf part = vf_fma(scale, p[i], vf_fma(scale, r[i], vf_sub(less, most)));
+        t_high[i] = vf_add(most, part);
+        t_low[i] = vf_sub(part, vf_sub(t_high[i], most));
+    }
+    EACH d_high[i] = vf_add(t_high[i], vf_set1(2));
+    EACH d_low[i] = vf_add(vf_sub(t_high[i], vf_sub(d_high[i], vf_set1(2))), t_low[i]);
 
-    const vf inverse = vf_div(vf_set1(1), d_high), q = vf_mul(t_high, inverse);
-    const vf remainder = vf_add(vf_fma(vf_sub(vf_set1(0), q), d_low, t_low),
-                                vf_fma(vf_sub(vf_set1(0), q), d_high, t_high));
-    return vf_copysign(vf_fma(remainder, inverse, q), x);
+    EACH
+    {
+        const vf inverse = vf_div(vf_set1(1), d_high[i]),
+                 q = vf_mul(t_high[i], inverse);
+        const vf remainder =
+            vf_add(vf_fma(vf_sub(vf_set1(0), q), d_low[i], t_low[i]),
+                   vf_fma(vf_sub(vf_set1(0), q), d_high[i], t_high[i]));
+        x[i] = vf_copysign(vf_fma(remainder, inverse, q), x[i]);
+    }
 }

@@ -1,15 +1,16 @@
 /*
- * rnn.h - the Elman cell, pointwise: h = act(a) for a pre-activation a, and back.
+ * rnn.h - the Elman cell, pointwise: h = act(a) for pre-activations a, and back.
  *
  * Every NaN leaves as the same quiet NaN: which operand's payload a multiply-add hands
  * on differs between machines.
  */
-static inline vf cell_forward(vf a, crnn_activation activation)
+INLINE void cell_forward(vf *a, int n, crnn_activation activation)
 {
-    if (activation == CRNN_IDENTITY)
-        return a;
-    vf h = activation == CRNN_TANH ? vf_tanh(a) : vf_max(a, vf_set1(0));
-    return vf_select(vf_unordered(a), vf_set1((real)NAN), h);
+    vf h[GROUP];
+    EACH h[i] = activation == CRNN_TANH ? a[i] : vf_max(a[i], vf_set1(0));
+    if (activation == CRNN_TANH)
+        vf_tanh(h, n);
+    EACH a[i] = vf_select(vf_unordered(a[i]), vf_set1((real)NAN), h[i]);
 }
 
 /* The gradient of a from that of h: d (1 - h^2), or d where h > 0; where h is NaN, d.
