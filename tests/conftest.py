@@ -1,8 +1,14 @@
 """Fixtures: the ISA that computes, and torch where it is installed."""
 
+import signal
+
 import pytest
 
 import crnn
+
+
+# A shell lets what it runs in the background ignore this; tests of it could not end.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=crnn.isas())
