@@ -33,7 +33,8 @@ static uint64_t random_state;
 
 static void *allocate(size_t bytes)
 {
-    void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+    void *memory =
+        aligned_alloc(CRNN_ALIGNMENT, (bytes / CRNN_ALIGNMENT + 1) * CRNN_ALIGNMENT);
     if (!memory)
         exit(2);
     return memory;

@@ -48,7 +48,7 @@ static crnn_status forward(const pending_call *c, const crnn_team *team,
 {
     if (c->ready && team->size == 1)
         return crnn_forward_run(c->ready, team, watch);
-    _Alignas(64) char stack[STACK_SCRATCH];
+    _Alignas(CRNN_ALIGNMENT) char stack[STACK_SCRATCH];
     size_t bytes = sizeof stack;
     const crnn_plan plan = crnn_plan_forward(&c->net, &c->batch, team);
     crnn_division *call =
@@ -57,12 +57,12 @@ static crnn_status forward(const pending_call *c, const crnn_team *team,
         return crnn_forward_run(call, team, watch);
     if (bytes == CRNN_TOO_BIG)
         return CRNN_OVERFLOW;
-    void *scratch = crnn_alloc(bytes);
+    void *scratch = crnn_borrow(bytes);
     if (!scratch)
         return CRNN_NO_MEMORY;
     const crnn_status status =
         crnn_forward(&c->net, &c->batch, &plan, team, watch, scratch);
-    crnn_free(scratch);
+    crnn_give_back(scratch);
     return status;
 }
 
@@ -75,11 +75,11 @@ static crnn_status backward(const pending_call *c, const crnn_team *team,
     crnn_status status = crnn_backward_scratch(&c->net, &c->batch, g, &plan, &bytes);
     if (status != CRNN_OK)
         return status;
-    void *scratch = crnn_alloc(bytes);
+    void *scratch = crnn_borrow(bytes);
     if (!scratch)
         return CRNN_NO_MEMORY;
     status = crnn_backward(&c->net, &c->batch, g, &plan, team, watch, scratch);
-    crnn_free(scratch);
+    crnn_give_back(scratch);
     return status;
 }
 

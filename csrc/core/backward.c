@@ -25,7 +25,7 @@ static void take_panels(crnn_adjoint *a, crnn_scratch *m)
     const crnn_network *net = a->d.call.net;
     const size_t count = net->num_layers * net->num_directions, H = net->hidden_size;
     const size_t element = net->kernels->element;
-    a->panel_hh = net->kernels->panel(crnn_max(a->d.call.plan->part_rows, 1));
+    a->panel_hh = crnn_panel_of(&a->d.call);
     a->panel_ih = net->kernels->panel(a->chunk);
     a->back_ih = crnn_take(m, count, sizeof *a->back_ih);
     a->back_hh = crnn_take(m, count, sizeof *a->back_hh);

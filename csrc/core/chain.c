@@ -97,10 +97,10 @@ bool crnn_run_chain(crnn_adjoint *a, crnn_lane *lane, size_t direction, size_t f
     const chain c = {
         a, lane, direction, {.view = crnn_states_of(call, a->d.stage.layer)}};
     for (size_t i = first; i < last; i++) {
-        if (!step_back(&c, direction ? i : call->num_steps - 1 - i))
+        const size_t t = direction ? i : call->num_steps - 1 - i;
+        if (!step_back(&c, t))
             return false;
-        if (lane->barrier && !lane->barrier(lane->context))
-            lane->stalled = true;
+        crnn_meet(lane, crnn_rows_active(lane->run, t));
     }
     return true;
 }

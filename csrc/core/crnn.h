@@ -117,7 +117,8 @@ typedef enum {
 typedef struct {
     size_t size; /* at least 1; 1 is the caller alone, and the functions may be NULL */
     bool awake;  /* no member sleeps: run() costs little */
-    bool calm;   /* no member had to wait long of late: so does barrier() */
+    bool calm;   /* the caller has not waited in vain of late */
+    unsigned meeting_ns;     /* what barrier() takes, 0: as usual */
     crnn_schedule preferred; /* wherever it can be; CRNN_ALONE: what costs least */
     /* Call task(argument, i) for i in 0 .. n-1, in this order, each on whichever thread
      * comes for it, and return when all have ended. */
@@ -145,6 +146,10 @@ typedef struct {
 crnn_plan crnn_plan_forward(const crnn_network *net, const crnn_batch *batch,
                             const crnn_team *team);
 
+/* Of scratch memory: two cache lines, for processors fetch them in pairs, and what
+ * threads write side by side must not share one. */
+#define CRNN_ALIGNMENT 128
+
 /* Bytes of scratch memory that crnn_forward() needs under a plan. */
 crnn_status crnn_forward_scratch(const crnn_network *net, const crnn_batch *batch,
                                  const crnn_plan *plan, size_t *bytes);
@@ -157,8 +162,8 @@ crnn_status crnn_forward_scratch(const crnn_network *net, const crnn_batch *batc
  *
  * One order of accumulation, whatever the machine, the shape and the plan: b_ih + b_hh,
  * then fma over the inputs in ascending order, then over the hidden units.  scratch is
- * aligned to 64 bytes.  After CRNN_CANCELLED the outputs are undefined.  Source: Elman
- * 1990; torch.nn.RNN for the layers, directions and biases.
+ * aligned to CRNN_ALIGNMENT.  After CRNN_CANCELLED the outputs are undefined.  Source:
+ * Elman 1990; torch.nn.RNN for the layers, directions and biases.
  */
 crnn_status crnn_forward(const crnn_network *net, const crnn_batch *batch,
                          const crnn_plan *plan, const crnn_team *team,

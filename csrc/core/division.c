@@ -24,9 +24,7 @@ bool crnn_run_lanes(crnn_division *d, size_t n, bool meeting,
 
 void crnn_share_columns(crnn_division *d, size_t n)
 {
-    /* Whole cache lines of h to each. */
-    const size_t H = d->call.net->hidden_size;
-    const size_t each = ((H + n - 1) / n + 63) / 64 * 64;
+    const size_t H = d->call.net->hidden_size, each = crnn_share_of(H, n);
     for (size_t i = 0; i < n; i++) {
         crnn_lane *lane = &d->lanes[i];
         lane->first_col = crnn_min(i * each, H);
@@ -34,6 +32,21 @@ void crnn_share_columns(crnn_division *d, size_t n)
         lane->barrier = n > 1 ? d->team->barrier : NULL;
         lane->context = d->team->context;
     }
+}
+
+void crnn_meet(crnn_lane *lane, size_t n)
+{
+    if (!lane->barrier)
+        return;
+    if (!lane->barrier(lane->context))
+        lane->stalled = true;
+    /* The others' shares come from their caches: all lines at once, and not one by one
+     * as the next product reads them. */
+    const crnn_network *net = lane->run->call->net;
+    const size_t bytes = net->hidden_size * net->kernels->element;
+    for (size_t i = 0; i < n; i++)
+        for (size_t at = 0; at < bytes; at += 64)
+            __builtin_prefetch((const char *)lane->y[i] + at);
 }
 
 static void find_order(crnn_call *call)

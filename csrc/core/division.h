@@ -1,6 +1,5 @@
 /*
- * division.h - a call divided among the threads of a team; shared by forward.c and
- * scratch.c.
+ * division.h - a call divided among the threads of a team.
  */
 #ifndef CRNN_DIVISION_H
 #define CRNN_DIVISION_H
@@ -24,6 +23,15 @@ static inline size_t crnn_num_lanes(const crnn_call *call)
                                          : crnn_max(plan->parts, plan->threads);
 }
 
+/* The hidden units of each of n lanes that share them: whole cache lines of h. */
+static inline size_t crnn_share_of(size_t hidden_size, size_t n)
+{
+    return ((hidden_size + n - 1) / n + 63) / 64 * 64;
+}
+
+/* The width of the panels that a call's products read: no wider than a lane's share. */
+size_t crnn_panel_of(const crnn_call *call);
+
 /* Places in scratch memory; once they exceed the size, or without a base, it only
  * counts. */
 typedef struct {
@@ -31,7 +39,7 @@ typedef struct {
     size_t size, used;
 } crnn_scratch;
 
-/* The next count elements of so many bytes, aligned to 64, or NULL without a base. */
+/* The next count elements of so many bytes, aligned, or NULL without a base. */
 void *crnn_take(crnn_scratch *m, size_t count, size_t size);
 
 /* Lay out what the division of a call needs, the matrices apart. */
@@ -50,6 +58,9 @@ bool crnn_run_lanes(crnn_division *d, size_t n, bool meeting,
 
 /* Give every lane its share of the hidden units. */
 void crnn_share_columns(crnn_division *d, size_t threads);
+
+/* Where lanes have shares: wait until all have written theirs of n rows of lane->y. */
+void crnn_meet(crnn_lane *lane, size_t n);
 
 static inline bool crnn_is_cancelled(const crnn_call *call)
 {

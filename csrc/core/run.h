@@ -45,8 +45,9 @@ typedef struct {
     char *between; /* [span_steps or T][num_rows][D*H] what a layer hands to the next */
 } crnn_run;
 
+/* Apart from the other lanes: its thread writes it at every step. */
 typedef struct {
-    const crnn_run *run;
+    _Alignas(CRNN_ALIGNMENT) const crnn_run *run;
     size_t first_col, last_col;     /* the hidden units it computes */
     bool (*barrier)(void *context); /* where others compute the rest, or NULL */
     void *context;

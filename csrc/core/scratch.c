@@ -3,7 +3,7 @@
  */
 #include "division.h"
 
-#define ALIGNMENT ((size_t)64)
+#define ALIGNMENT ((size_t)CRNN_ALIGNMENT)
 
 void *crnn_take(crnn_scratch *m, size_t count, size_t size)
 {
@@ -16,15 +16,19 @@ void *crnn_take(crnn_scratch *m, size_t count, size_t size)
     return m->base ? m->base + at : NULL;
 }
 
-static size_t panel_of(const crnn_call *call)
+size_t crnn_panel_of(const crnn_call *call)
 {
-    return call->net->kernels->panel(crnn_max(call->plan->part_rows, 1));
+    const crnn_plan *plan = call->plan;
+    const size_t panel = call->net->kernels->panel(crnn_max(plan->part_rows, 1));
+    return plan->schedule == CRNN_COLUMNS
+               ? crnn_min(panel, crnn_share_of(call->net->hidden_size, plan->threads))
+               : panel;
 }
 
 /* Elements of a matrix [k][H] in panels. */
 static size_t packed_elements(const crnn_call *call, size_t k)
 {
-    const size_t panel = panel_of(call);
+    const size_t panel = crnn_panel_of(call);
     return crnn_mul(k, crnn_add(call->net->hidden_size, panel - 1) / panel * panel);
 }
 
@@ -42,7 +46,7 @@ void crnn_take_matrices(crnn_call *call, crnn_scratch *m)
         }
         if (!m->base)
             continue;
-        const size_t panel = call->plan->packed ? panel_of(call) : 0;
+        const size_t panel = call->plan->packed ? crnn_panel_of(call) : 0;
         const size_t step = panel ? panel : H;
         const crnn_weights *w = &net->weights[i];
         crnn_matrices *pair = &call->matrices[i];

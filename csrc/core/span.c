@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "run.h"
+#include "division.h"
 
 static size_t index_of(const crnn_lane *lane, const crnn_span *s)
 {
@@ -150,8 +150,7 @@ static bool run_steps(crnn_lane *lane, const crnn_span *s, bool hoisted)
         if (!advance(lane, s, t, n, &a))
             return false;
         /* Others may still read from hn what this step writes to it. */
-        if (lane->barrier && !lane->barrier(lane->context))
-            lane->stalled = true;
+        crnn_meet(lane, n);
         keep(lane, s, i + 1 == steps ? 0 : crnn_rows_active(r, next), n);
         void **written = lane->y;
         lane->y = lane->h;

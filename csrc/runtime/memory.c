@@ -7,8 +7,16 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#define ALIGNMENT ((size_t)64)
+#define ALIGNMENT ((size_t)128)
 
+#define LARGEST_SPARE ((size_t)32 << 20) /* more than this is not kept */
+
+/* What stands before the memory of a borrowed block. */
+typedef struct {
+    _Alignas(ALIGNMENT) size_t size;
+} borrowed;
+
+static _Atomic(borrowed *) spare; /* the block given back last */
 static atomic_size_t live_blocks;
 static atomic_size_t countdown; /* allocations until one fails; 0: none will */
 static atomic_bool fail_forever;
@@ -24,22 +32,52 @@ static bool must_fail(void)
     return false;
 }
 
-void *crnn_alloc(size_t size)
+static void *allocate(size_t size)
 {
-    if (size > PTRDIFF_MAX - ALIGNMENT || must_fail())
+    if (size > PTRDIFF_MAX - ALIGNMENT)
         return NULL;
     /* A whole number of blocks, as aligned_alloc asks, and never none. */
-    void *memory = aligned_alloc(ALIGNMENT, (size / ALIGNMENT + 1) * ALIGNMENT);
+    return aligned_alloc(ALIGNMENT, (size / ALIGNMENT + 1) * ALIGNMENT);
+}
+
+static void *counted(void *memory)
+{
     if (memory)
         atomic_fetch_add(&live_blocks, 1);
     return memory;
 }
+
+void *crnn_alloc(size_t size) { return must_fail() ? NULL : counted(allocate(size)); }
 
 void crnn_free(void *memory)
 {
     if (memory)
         atomic_fetch_sub(&live_blocks, 1);
     free(memory);
+}
+
+void *crnn_borrow(size_t size)
+{
+    if (size > PTRDIFF_MAX - sizeof(borrowed) || must_fail())
+        return NULL;
+    borrowed *block = atomic_exchange(&spare, NULL);
+    if (block && block->size < size) {
+        free(block);
+        block = NULL;
+    }
+    if (!block) {
+        block = allocate(sizeof *block + size);
+        if (block)
+            block->size = size;
+    }
+    return block ? counted(block + 1) : NULL;
+}
+
+void crnn_give_back(void *memory)
+{
+    borrowed *block = (borrowed *)memory - 1;
+    atomic_fetch_sub(&live_blocks, 1);
+    free(block->size <= LARGEST_SPARE ? atomic_exchange(&spare, block) : block);
 }
 
 size_t crnn_live_blocks(void) { return atomic_load(&live_blocks); }

@@ -7,9 +7,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* size bytes aligned to 64, or NULL. */
+/* size bytes aligned to 128, or NULL. */
 void *crnn_alloc(size_t size);
 void crnn_free(void *memory);
+
+/* The same for one call, to be given back: the block is kept for the next call, for new
+ * pages may take the system longer than the call takes. */
+void *crnn_borrow(size_t size);
+void crnn_give_back(void *memory);
 
 /* Blocks that are allocated and not yet freed. */
 size_t crnn_live_blocks(void);
