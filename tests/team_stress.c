@@ -1,15 +1,18 @@
 /*
  * team_stress.c - exercise the thread team without Python, for thread and address
  * sanitizers: many users at once, resizing, ending, failing creation, barriers that
- * stall, forks.  Exits with 0 and prints "done" if all was right.
+ * stall, forks.  Over 300 lines because all of it is for the one team that a process
+ * has.  Exits with 0 and prints "done" if all was right.
  */
 #define _GNU_SOURCE
 
+#include "../csrc/runtime/cpus.h"
 #include "../csrc/runtime/machine.h"
 #include "../csrc/runtime/team.h"
 
 #include <fenv.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -177,6 +180,35 @@ static void test_stalls_are_reported_and_remembered(void)
     CHECK(penalty >= 8);
 }
 
+/* What a barrier takes is measured as soon as the members are awake. */
+static void test_meetings_are_timed(void)
+{
+    unsigned ns = 0;
+    while (!is_calm())
+        ;
+    for (size_t i = 0; i < 1000 && ns == 0; i++) {
+        hold_meeting(2, 1);
+        crnn_lease lease = crnn_team_acquire(2);
+        ns = lease.meeting_ns;
+        crnn_team_release(&lease);
+    }
+    CHECK(0 < ns);
+}
+
+static void test_leaving_a_cpu(void)
+{
+    const crnn_cpus allowed = crnn_cpus_allowed();
+    int all[CPU_SETSIZE], before = crnn_cpus_current();
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        all[i] = i;
+    crnn_cpus_avoid(pthread_self(), all, CPU_SETSIZE);
+    CHECK(crnn_cpus_allowed().count == allowed.count);
+    crnn_cpus_avoid(pthread_self(), &before, 1);
+    CHECK(allowed.count == 1 || crnn_cpus_current() != before);
+    crnn_cpus_pin(pthread_self(), &allowed);
+    CHECK(crnn_cpus_allowed().count == allowed.count);
+}
+
 static size_t asked;
 
 static bool ask(void *enough) { return ++asked >= *(const size_t *)enough; }
@@ -289,6 +321,8 @@ int main(int argc, char **argv)
         test_failing_creation();
         test_stalls_are_reported_and_remembered();
         test_the_caller_is_asked_while_it_waits();
+        test_meetings_are_timed();
+        test_leaving_a_cpu();
     }
     puts("done");
     return 0;

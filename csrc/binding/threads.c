@@ -41,6 +41,7 @@ void team_acquire(team_loan *loan, size_t wanted, crnn_watch *watch)
         .size = loan->lease.size,
         .awake = loan->lease.awake,
         .calm = loan->lease.calm,
+        .meeting_ns = loan->lease.meeting_ns,
         .preferred = preferred_schedule(),
         .share = crnn_team_share,
         .run = crnn_team_run,

@@ -5,7 +5,7 @@
  * product is limited by its multiply-adds or by reading its matrix from the cache that
  * holds it, and threads meet for a price.
  */
-#include "kernels.h"
+#include "division.h"
 
 /* A span's projection should still be in cache when the recurrence comes to it. */
 #define SPAN_BYTES ((size_t)256 << 10)
@@ -13,10 +13,12 @@
 /* Of a part of the batch: pointers to them take memory. */
 #define MOST_ROWS ((size_t)1024)
 
-#define TANH_CYCLES 14.0     /* a vector */
-#define STEP_CYCLES 150.0    /* rows found, states kept, a call into the kernels */
-#define JOIN_CYCLES 6000.0   /* waking the team and waiting for it */
-#define BARRIER_CYCLES 900.0 /* two caches exchange a line, twice */
+#define TANH_CYCLES 14.0   /* a vector */
+#define STEP_CYCLES 150.0  /* rows found, states kept, a call into the kernels */
+#define JOIN_CYCLES 6000.0 /* waking the team and waiting for it */
+#define MEETING_NS 80u     /* of a team that has not measured it */
+/* A barrier, and the states that then go from cache to cache. */
+#define CYCLES_OF_MEETING_NS 10.0
 #define LEAST_CYCLES 80000.0 /* some 20 us: below it a call stays alone */
 #define WAKE_CYCLES 320000.0 /* more than that, where members sleep */
 #define LEAST_GAIN 0.9
@@ -25,12 +27,13 @@ typedef struct {
     const crnn_network *net;
     double steps;  /* T */
     double filled; /* the share of rows that are no padding */
+    double meeting_cycles;
 } workload;
 
 /* Cycles to read a vector of a matrix of so many bytes. */
 static double read_cycles(double bytes)
 {
-    return bytes <= 32e3 ? 0.5 : bytes <= 800e3 ? 1.3 : bytes <= 16e6 ? 2.6 : 5.0;
+    return bytes <= 33e3 ? 0.5 : bytes <= 800e3 ? 1.3 : bytes <= 16e6 ? 2.6 : 5.0;
 }
 
 /* One product of rows with a matrix [k][cols]. */
@@ -79,8 +82,9 @@ static double schedule_cycles(const workload *w, crnn_schedule schedule, size_t 
                    (spans + L - 1) / spans +
                (spans + L - 1) * JOIN_CYCLES;
     case CRNN_COLUMNS:
-        return network_cycles(w, rows, H / n) +
-               w->steps * L * (double)net->num_directions * BARRIER_CYCLES +
+        return network_cycles(w, rows,
+                              (double)crnn_share_of(net->hidden_size, threads)) +
+               w->steps * L * (double)net->num_directions * w->meeting_cycles +
                spans * L * JOIN_CYCLES;
     default:
         return alone;
@@ -102,7 +106,7 @@ static size_t threads_for(const crnn_network *net, size_t B, const crnn_team *te
     case CRNN_LAYERS:
         return net->num_directions == 1 ? crnn_min(net->num_layers, team->size) : 1;
     case CRNN_COLUMNS:
-        return team->calm ? crnn_min(crnn_max(H / 64, 1), team->size) : 1;
+        return crnn_min(crnn_max(H / 64, 1), team->size);
     default:
         return 1;
     }
@@ -153,13 +157,16 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
     crnn_plan plan = {.threads = 1, .share = 1, .part_rows = crnn_min(B, MOST_ROWS)};
     plan.parts = B > MOST_ROWS ? (B - 1) / MOST_ROWS + 1 : 1;
     plan.span_steps = span_steps(net, plan.part_rows, T);
-    plan.packed = B > 1 && uses >= 32 && is_strided_badly(net);
-    if (team->size < 2)
+    const bool pays = uses >= 32;
+    plan.packed = pays && B > 1 && is_strided_badly(net);
+    if (team->size < 2 || (!team->calm && !team->preferred))
         return plan;
 
     /* Layers that follow each other: spans short enough that all soon have work. */
     const size_t stagger = crnn_max(T / 16, 16);
-    const workload w = {net, (double)T, share_filled(batch)};
+    const double meeting = team->meeting_ns ? team->meeting_ns : MEETING_NS;
+    const workload w = {net, (double)T, share_filled(batch),
+                        meeting * CYCLES_OF_MEETING_NS};
     const double alone = network_cycles(&w, (double)B, (double)net->hidden_size);
     const double least = LEAST_CYCLES + (team->awake ? 0 : WAKE_CYCLES);
     for (crnn_schedule s = CRNN_ROWS; s <= CRNN_COLUMNS; s++) {
@@ -178,6 +185,9 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
             plan.share = cycles / alone;
         }
     }
+    /* A lane's columns of a whole row are too short to be read as a stream. */
+    if (plan.schedule == CRNN_COLUMNS)
+        plan.packed = pays;
     if (plan.schedule == CRNN_LAYERS)
         plan.span_steps = crnn_min(plan.span_steps, stagger);
     if (plan.schedule == CRNN_ROWS) {

@@ -31,6 +31,21 @@ crnn_cpus crnn_cpus_allowed(void)
     return cpus;
 }
 
+int crnn_cpus_current(void) { return sched_getcpu(); }
+
+void crnn_cpus_avoid(pthread_t like, const int *taken, size_t n)
+{
+    crnn_cpus left = {0};
+    cpu_set_t *mask = (cpu_set_t *)left.mask;
+    if (pthread_getaffinity_np(like, sizeof left.mask, mask) != 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (taken[i] >= 0)
+            CPU_CLR_S((size_t)taken[i], sizeof left.mask, mask);
+    if (CPU_COUNT_S(sizeof left.mask, mask) > 0)
+        crnn_cpus_pin(pthread_self(), &left);
+}
+
 void crnn_cpus_pin(pthread_t thread, const crnn_cpus *cpus)
 {
     pthread_setaffinity_np(thread, sizeof cpus->mask, (const cpu_set_t *)cpus->mask);
@@ -158,6 +173,13 @@ size_t crnn_cpus_quota(const char *root)
 #else
 
 crnn_cpus crnn_cpus_allowed(void) { return (crnn_cpus){.count = online()}; }
+
+int crnn_cpus_current(void) { return -1; }
+
+void crnn_cpus_avoid(pthread_t like, const int *taken, size_t n)
+{
+    (void)like, (void)taken, (void)n;
+}
 
 void crnn_cpus_pin(pthread_t thread, const crnn_cpus *cpus)
 {

@@ -17,6 +17,13 @@ typedef struct {
  */
 crnn_cpus crnn_cpus_allowed(void);
 
+/* The CPU that the calling thread runs on, -1 if the system does not say. */
+int crnn_cpus_current(void);
+
+/* Let the calling thread run where another one may, but not on n CPUs that are taken;
+ * nothing if no other CPU is left. */
+void crnn_cpus_avoid(pthread_t like, const int *taken, size_t n);
+
 /* Let another thread run on these; nothing where that is impossible. */
 void crnn_cpus_pin(pthread_t thread, const crnn_cpus *cpus);
 

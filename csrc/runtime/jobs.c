@@ -12,11 +12,14 @@
 #include <assert.h>
 #include <time.h>
 
+#include "cpus.h"
 #include "machine.h"
 
-#define BARRIER_SPIN_NS 20000u /* a member waits for another, then naps */
-#define END_SPIN_NS 100000u    /* the caller waits for the last member, then naps */
-#define IDLE_SPIN_NS 50000u    /* a worker waits for a job, then sleeps */
+/* A member waits for another, which may have slept or napped, then naps.  If it napped
+ * sooner, the other would nap in waiting for it, and so on. */
+#define BARRIER_SPIN_NS 200000u
+#define END_SPIN_NS 100000u /* the caller waits for the last member, then naps */
+#define IDLE_SPIN_NS 50000u /* a worker waits for a job, then sleeps */
 #define LONGEST_NAP_NS 1000000u
 
 /* The job: written by the caller before it is posted. */
@@ -24,6 +27,7 @@ static struct {
     void (*task)(void *argument, size_t i); /* NULL: end it */
     void *argument;
     const crnn_lease *lease;
+    pthread_t caller;
     size_t members;
     size_t items;       /* of shared work; 0: every member has its own task */
     atomic_size_t next; /* the first item that nobody has taken */
@@ -36,7 +40,7 @@ static atomic_uint forks;
 
 /* Number of a barrier at which a member stalled, in the slot of its lowest bits. */
 static atomic_uint stalled_at[4];
-static _Atomic uint64_t stalled_ns; /* the sum over members, in this lease */
+static uint64_t waited_ns; /* by the caller, beyond its spinning, in this lease */
 
 static void pause_cpu(void)
 {
@@ -97,6 +101,8 @@ static uint64_t wait_for(const atomic_uint *counter, unsigned number, uint64_t s
             lease->idle = NULL;
         waited = crnn_now() - start + 1;
     }
+    if (member == 0)
+        waited_ns += waited;
     return waited;
 }
 
@@ -116,10 +122,8 @@ bool crnn_team_barrier(void *context)
         atomic_store_explicit(&own->arrived, round, memory_order_release);
         lost += wait_for(&crnn_seats[other].arrived, round, BARRIER_SPIN_NS, lease);
     }
-    /* A worker may come late to the first barrier because it slept. */
-    if (lost > 0 && number > 1 && !orphaned(lease)) {
+    if (lost > 0 && !orphaned(lease)) {
         atomic_store_explicit(&stalled_at[number % 4], number, memory_order_relaxed);
-        atomic_fetch_add_explicit(&stalled_ns, lost, memory_order_relaxed);
     }
     /* All have left the barrier before this one, and none can be three ahead. */
     const unsigned before = number - 1;
@@ -137,6 +141,23 @@ static void post(crnn_seat *to)
         pthread_cond_signal(&to->wake);
         pthread_mutex_unlock(&to->mutex);
     }
+}
+
+/* The system may run a worker on the CPU of another member, and takes milliseconds to
+ * part them: longer than most calls. */
+static void part_from_others(crnn_seat *own)
+{
+    int cpu = crnn_cpus_current(), taken[CRNN_MAX_THREADS];
+    bool shared = false;
+    for (size_t i = 0; i < member; i++) {
+        taken[i] = atomic_load_explicit(&crnn_seats[i].cpu, memory_order_relaxed);
+        shared |= taken[i] == cpu;
+    }
+    if (shared && cpu >= 0) {
+        crnn_cpus_avoid(job.caller, taken, member);
+        cpu = crnn_cpus_current();
+    }
+    atomic_store_explicit(&own->cpu, cpu, memory_order_relaxed);
 }
 
 /* This member's part of the job. */
@@ -161,11 +182,14 @@ static bool take(crnn_seat *of, unsigned number)
 static void run_job(crnn_lease *lease, size_t n)
 {
     job.lease = lease;
+    job.caller = pthread_self();
     job.members = n;
     for (size_t i = 0; i < 4; i++)
         atomic_store_explicit(&stalled_at[i], 0, memory_order_relaxed);
     atomic_store_explicit(&crnn_seats[0].arrived, 0, memory_order_relaxed);
     crnn_seats[0].barriers = 0;
+    atomic_store_explicit(&crnn_seats[0].cpu, crnn_cpus_current(),
+                          memory_order_relaxed);
     for (size_t i = 1; i < n; i++)
         post(&crnn_seats[i]);
     work_on(lease);
@@ -234,6 +258,7 @@ void *crnn_seat_work(void *argument)
         if (take(own, number)) {
             if (!job.task)
                 return NULL;
+            part_from_others(own);
             work_on(job.lease);
         }
         atomic_store_explicit(&own->done, number, memory_order_release);
@@ -251,8 +276,9 @@ void crnn_jobs_orphan(void) { atomic_fetch_add(&forks, 1); }
 
 unsigned crnn_jobs_forks(void) { return atomic_load(&forks); }
 
-uint64_t crnn_jobs_stalls(bool *had_barriers)
+uint64_t crnn_jobs_waited(void)
 {
-    *had_barriers = crnn_seats[0].barriers > 0;
-    return atomic_exchange(&stalled_ns, 0);
+    const uint64_t waited = waited_ns;
+    waited_ns = 0;
+    return waited;
 }

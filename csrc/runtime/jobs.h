@@ -25,6 +25,7 @@ typedef struct {
     atomic_uint done;              /* and of the last one ended */
     atomic_uint arrived;           /* barrier rounds signalled in this job */
     unsigned barriers;             /* begun in this job; the member's own */
+    atomic_int cpu;                /* that the member began its last job on */
     atomic_bool asleep;
     pthread_t thread;
     pthread_mutex_t mutex;
@@ -45,8 +46,8 @@ void crnn_jobs_orphan(void);
 /* How often that happened: what crnn_lease.forks is compared with. */
 unsigned crnn_jobs_forks(void);
 
-/* Nanoseconds that members lost at barriers since the last time this was asked, their
- * sum; whether the last job had barriers. */
-uint64_t crnn_jobs_stalls(bool *had_barriers);
+/* Nanoseconds that the caller has waited for members, but for some spinning, since the
+ * last time this was asked. */
+uint64_t crnn_jobs_waited(void);
 
 #endif

@@ -13,11 +13,15 @@
 #include "machine.h"
 #include "workers.h"
 
-#define CPUS_NS 100000000u   /* how long a look at the affinity is good for */
-#define QUOTA_NS 5000000000u /* and one at the quota, which reads files */
-#define RETRY_NS 1000000000u /* after the system has refused a thread */
-#define SHORTEST_PENALTY 8u  /* calls that are not calm after one that stalled */
-#define LONGEST_PENALTY 1024u
+#define CPUS_NS 100000000u    /* how long a look at the affinity is good for */
+#define QUOTA_NS 5000000000u  /* and one at the quota, which reads files */
+#define RETRY_NS 1000000000u  /* after the system has refused a thread */
+#define MEETINGS 16           /* to measure what one takes */
+#define MEETING_NS 100000000u /* how long that is good for, */
+#define FORGET_NS 1000000000u /* and where workers sleep */
+#define SOON_NS 50000u        /* calls that follow each other in this time will go on */
+#define SHORTEST_PAUSE 16u    /* after waiting in vain, as a multiple of that time */
+#define LONGEST_PAUSE 1024u
 
 static atomic_bool taken;
 static atomic_size_t setting; /* 0: as many members as CPUs */
@@ -30,13 +34,17 @@ static struct {
     pthread_t reader;                       /* whose affinity it is */
     crnn_cpus cpus;
     size_t quota;
-    uint64_t began;        /* the call that has the team */
-    unsigned penalty;      /* calls that the last stall was to be remembered for */
-    unsigned penalty_left; /* those of them still to come */
+    uint64_t began;      /* the call that has the team */
+    uint64_t ended;      /* the one before */
+    uint64_t calm_at;    /* when the last pause ends */
+    uint64_t pause;      /* its length */
+    uint64_t met_at;     /* when it was measured */
+    unsigned meeting_ns; /* what a barrier takes */
     bool watches_forks;
 } known;
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+static size_t greatest(size_t a, size_t b) { return a > b ? a : b; }
 
 static bool take(void)
 {
@@ -112,6 +120,27 @@ static size_t workers_for(size_t size, uint64_t now)
     return got;
 }
 
+/* The time of a barrier: tenfold when a hypervisor has parted the processors. */
+static void meet(void *lease, size_t i)
+{
+    crnn_team_barrier(lease);
+    const uint64_t start = crnn_now();
+    for (size_t n = 0; n < MEETINGS; n++)
+        crnn_team_barrier(lease);
+    if (i == 0)
+        known.meeting_ns = (unsigned)((crnn_now() - start) / MEETINGS) + 1;
+}
+
+static unsigned meeting_time(crnn_lease *lease, uint64_t now)
+{
+    if (lease->calm && old(known.met_at, now, MEETING_NS) &&
+        crnn_workers_awake(lease->size - 1)) {
+        crnn_team_run(lease, lease->size, meet, lease);
+        known.met_at = now;
+    }
+    return old(known.met_at, now, FORGET_NS) ? 0 : known.meeting_ns;
+}
+
 crnn_lease crnn_team_acquire(size_t wanted)
 {
     const crnn_lease alone = {.size = 1, .awake = true};
@@ -125,32 +154,29 @@ crnn_lease crnn_team_acquire(size_t wanted)
         return alone;
     }
     known.began = now;
-    const bool calm = known.penalty_left == 0;
-    known.penalty_left -= !calm;
-    return (crnn_lease){
+    crnn_lease lease = {
         .size = 1 + workers,
-        .awake = crnn_workers_awake(workers),
-        .calm = calm,
+        .awake = now - known.ended < SOON_NS || crnn_workers_awake(workers),
+        .calm = now >= known.calm_at,
         .forks = crnn_jobs_forks(),
     };
+    lease.meeting_ns = meeting_time(&lease, now);
+    return lease;
 }
 
-/* Barriers that cost an eighth of a call's time are to be avoided for a while: twice as
- * long as the last time, half as long after each call whose barriers were quick. */
-static void remember_stalls(size_t size)
+/* A call that waited for half of its time would have been done as soon alone: calls are
+ * for a while, twice as long as the last time if that was not long ago. */
+static void remember(void)
 {
-    bool had_barriers;
-    const uint64_t stalled = crnn_jobs_stalls(&had_barriers) / size;
-    if (stalled > 0 && stalled > (crnn_now() - known.began) / 8) {
-        known.penalty *= 2;
-        if (known.penalty < SHORTEST_PENALTY)
-            known.penalty = SHORTEST_PENALTY;
-        if (known.penalty > LONGEST_PENALTY)
-            known.penalty = LONGEST_PENALTY;
-        known.penalty_left = known.penalty;
-    } else if (had_barriers) {
-        known.penalty /= 2;
+    const uint64_t waited = crnn_jobs_waited(), now = crnn_now();
+    if (waited > (now - known.began) / 2) {
+        const uint64_t again =
+            now - known.calm_at < 4 * known.pause ? 2 * known.pause : 0;
+        known.pause =
+            least(greatest(again, SHORTEST_PAUSE * waited), LONGEST_PAUSE * waited);
+        known.calm_at = now + known.pause;
     }
+    known.ended = now;
 }
 
 bool crnn_team_release(crnn_lease *lease)
@@ -161,7 +187,7 @@ bool crnn_team_release(crnn_lease *lease)
         return true;
     if (lease->forks != crnn_jobs_forks())
         return false;
-    remember_stalls(size);
+    remember();
     atomic_store(&taken, false);
     return true;
 }
