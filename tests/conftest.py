@@ -6,7 +6,6 @@ import pytest
 
 import crnn
 
-
 # A shell lets what it runs in the background ignore this; tests of it could not end.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
