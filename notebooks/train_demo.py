@@ -3,10 +3,11 @@
     pip install "crnn[notebooks]" && apt install fonts-noto-color-emoji
     python notebooks/train_demo.py [path of NotoColorEmoji.ttf]
 
-The data are those of the scripts beside this file, the networks smaller.  Into crnn/data
-go each estimator's own file, its weights rounded, and examples that it was not trained
-on.  train_japanese_vowels.py makes the sixth.  Takes a minute on one core; the same
-versions of NumPy and of the packages write the same bytes.
+The data are those of the scripts beside this file but for Korean, whose text must have
+a free licence; the networks are smaller.  Into crnn/data go each estimator's own file,
+its weights rounded, and examples that it was not trained on.  train_japanese_vowels.py
+makes the sixth.  Takes a minute on one core; the same versions of NumPy and of the
+packages write the same bytes.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""`python -m crnn demo`: the shapes, a trained estimator of each kind, torch beside one.
+"""`python -m crnn demo`: shapes, a trained estimator of each kind, torch beside one.
 
 data/ATTRIBUTION.md says where the data and the weights come from.
 """

@@ -1,4 +1,4 @@
-"""What the demo's blocks are made of: shipped data, headings, chosen samples, scores."""
+"""What the demo's blocks are made of: data, a title, chosen samples, a score."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which of nine men speaks? A classifier of recorded speech, and torch's time for it."""
+"""Which of nine men speaks? A classifier of real speech, and torch's time for it."""
 
 import numpy as np
 
