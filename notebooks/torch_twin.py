@@ -1,7 +1,7 @@
 """The network of a fitted crnn estimator, trained anew by torch, to compare the two.
 
-Initial values, batches, losses and updates are the same.  Both run on one thread and are
-timed in seconds of CPU, so that what else the machine does counts for little.
+Initial values, batches, losses and updates are the same.  Both run on one thread and
+are timed in seconds of CPU, so that what else the machine does counts for little.
 """
 
 import time

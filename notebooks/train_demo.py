@@ -6,8 +6,8 @@
 The data are those of the scripts beside this file but for Korean, whose text must have
 a free licence; the networks are smaller.  Into crnn/data go each estimator's own file,
 its weights rounded, and examples that it was not trained on.  train_japanese_vowels.py
-makes the sixth.  Takes a minute on one core; the same packages on the same machine write
-the same bytes.
+makes the sixth.  Takes a minute on one core; the same packages on the same machine
+write the same bytes.
 """
 
 import os
