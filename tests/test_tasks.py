@@ -86,7 +86,9 @@ def test_spaces_of_sentences_about_other_things(torch, script):
     needs("chatterbot_corpus")
     spaces, data = script("tag_korean_spaces"), script("datasets")
     own = [sentence for (sentence,) in lines_of("korean_sentences")]
-    X, y = zip(*map(spaces.tagged, data.korean_dialogues()), strict=True)
+    dialogues = data.korean_dialogues()
+    assert len(dialogues) > 900 and not {*own} & {*dialogues}
+    X, y = zip(*map(spaces.tagged, dialogues), strict=True)
     X_held, y_held = zip(*map(spaces.tagged, own), strict=True)
     model = SequenceTagger(32, bidirectional=True, min_count=2, epochs=15).fit(X, y)
     assert model.score(X_held, y_held) > 0.86 > 1 - np.concatenate(y_held).mean() + 0.1
