@@ -10,7 +10,7 @@ def main(argv=None):
         prog="python -m crnn", description="crnn: torch.nn.RNN in C, on NumPy arrays."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    commands.add_parser("demo", help="run a trained network on real speech")
+    commands.add_parser("demo", help="run trained networks on real samples")
     commands.add_parser("info", help="print version, CPU, ISAs, threads and NumPy")
     commands.add_parser("bench", help="time it, beside torch.nn.RNN where installed")
     program = commands.add_parser("run", help="run a torch program on crnn's RNNs")

@@ -96,7 +96,7 @@ def main():
         64,
         num_layers=2,
         bidirectional=True,
-        pooling="mean",
+        pooling="max",
         epochs=20,
         learning_rate=2e-3,
     )

@@ -82,7 +82,7 @@ def member(archive, name):
 
 
 def korean_sentences():
-    """Sentences of the Korean Debian FAQ (debian-faq-ko), of 5 letters or more."""
+    """Sentences of the Korean Debian FAQ (debian-faq-ko), each once."""
     if not list(CACHE.glob("debian-faq-ko*.deb")):
         if not shutil.which("apt-get"):
             raise SystemExit("debian-faq-ko needs apt")
@@ -90,14 +90,30 @@ def korean_sentences():
         subprocess.run(["apt-get", "download", "debian-faq-ko"], cwd=CACHE, check=True)
     (package,) = CACHE.glob("debian-faq-ko*.deb")
     subprocess.run(["dpkg-deb", "-x", package, CACHE / "debian-faq-ko"], check=True)
-    found = {}
+    paragraphs = []
     for page in sorted(CACHE.glob("debian-faq-ko/**/*.ko.html")):
         parser = Paragraphs()
         parser.feed(page.read_text(encoding="utf-8"))
-        for paragraph in parser.found:
-            for sentence in re.split(r"(?<=[.?!])\s+", " ".join(paragraph.split())):
-                if len(re.findall("[가-힣]", sentence)) >= 5:
-                    found[sentence] = True
+        paragraphs += parser.found
+    return sentences_of(paragraphs)
+
+
+def korean_dialogues():
+    """Sentences of what is said in Korean in chatterbot-corpus, each once."""
+    folder = folder_of("chatterbot_corpus") / "data" / "korean"
+    said = []
+    for file in sorted(folder.glob("*.yml")):  # of YAML that has a line for each item
+        said += re.findall("^[- ] - (.*)", file.read_text(encoding="utf-8"), re.M)
+    return sentences_of(text.strip("\"'") for text in said)
+
+
+def sentences_of(paragraphs):
+    """The sentences of 5 Korean letters or more, each once."""
+    found = {}
+    for paragraph in paragraphs:
+        for sentence in re.split(r"(?<=[.?!])\s+", " ".join(paragraph.split())):
+            if len(re.findall("[가-힣]", sentence)) >= 5:
+                found[sentence] = True
     return list(found)
 
 

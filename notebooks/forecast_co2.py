@@ -7,6 +7,7 @@ import numpy as np
 from datasets import co2
 from torch_twin import report
 
+from crnn import sequences
 from crnn.estimators import SequenceRegressor
 
 WINDOW, AHEAD, HELD = 60, 12, 36
@@ -14,10 +15,8 @@ WINDOW, AHEAD, HELD = 60, 12, 36
 
 def windows(series):
     """(differences of WINDOW months, the rise over 1 .. AHEAD months after them)."""
-    ends = range(WINDOW, len(series) - AHEAD)
-    X = [np.diff(series[end - WINDOW : end + 1]) for end in ends]
-    y = [series[end + 1 : end + 1 + AHEAD] - series[end] for end in ends]
-    return X, y
+    seen, then = sequences.windows(series, WINDOW + 1, AHEAD)
+    return np.diff(seen), then - seen[:, -1:]
 
 
 def mape(forecast, truth):
@@ -30,15 +29,13 @@ def main():
     X, y = windows(series)
     train = X[: -HELD - AHEAD], y[: -HELD - AHEAD]  # none reaches into what is held out
     held = X[-HELD:], y[-HELD:]
-    last = np.array(
-        [series[i] for i in range(len(series) - AHEAD - HELD, len(series) - AHEAD)]
-    )
-    truth = np.array(held[1]) + last[:, None]
+    last = series[-AHEAD - HELD : -AHEAD]
+    truth = held[1] + last[:, None]
     mean = np.mean(train[1], axis=0)
-    total = ((np.array(held[1]) - np.mean(held[1], axis=0)) ** 2).sum(axis=0)
+    total = ((held[1] - np.mean(held[1], axis=0)) ** 2).sum(axis=0)
 
     def r2(rise):
-        return np.mean(1 - ((np.array(held[1]) - rise) ** 2).sum(axis=0) / total)
+        return np.mean(1 - ((held[1] - rise) ** 2).sum(axis=0) / total)
 
     year_before = np.array([np.cumsum(x[-AHEAD:]) for x in held[0]])
     model = SequenceRegressor(32, epochs=60, batch_size=16)

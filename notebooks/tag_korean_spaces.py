@@ -4,16 +4,8 @@ import numpy as np
 from datasets import korean_sentences, split
 from torch_twin import report
 
+from crnn.demo.to_labels import spaced, tagged
 from crnn.estimators import SequenceTagger
-
-
-def tagged(sentence):
-    """(the letters without spaces, for each whether a space follows)."""
-    letters = sentence.replace(" ", "")
-    ends = np.cumsum([len(word) for word in sentence.split()]) - 1
-    tags = np.zeros(len(letters), bool)
-    tags[ends[:-1]] = True
-    return letters, tags
 
 
 def f1(tags, truth):
@@ -36,8 +28,7 @@ def main():
     tags = model.predict(held[0])
     print(f"  F1 of the spaces {f1(tags, held[1]):.3f}")
     for letters, spaces in list(zip(held[0], tags, strict=True))[:3]:
-        pairs = zip(letters, spaces, strict=True)
-        print("   ", "".join(letter + " " * int(space) for letter, space in pairs)[:70])
+        print("   ", spaced(letters, spaces)[:70])
 
 
 if __name__ == "__main__":

@@ -54,12 +54,12 @@ def check_story(notebook):
     assert shares["right"] > 80
     both = shares["1 layer(s), bidirectional"], shares["2 layer(s), bidirectional"]
     assert min(both) > shares["1 layer(s), forward alone"] > 80
-    for name in "SequenceClassifier", "SequenceTagger", "SequenceGenerator":
-        assert shares[name] > 80
+    for name in ("Classifier", "Tagger", "Generator", "Transcriber"):
+        assert shares[f"Sequence{name}"] > 80
     assert shares["Seq2Seq, attention=True"] > 95 > shares["Seq2Seq, attention=False"]
     error = r"([\d.]+) +(?:if .*|of the mean .*):"
     pairs = re.findall(rf"error.*?: {error} ([\d.]+)", text)
-    assert len(pairs) == 3
+    assert len(pairs) == 4
     assert all(float(network) < float(simple) for network, simple in pairs)
     assert re.search(r"not clipped: \d+ updates, last loss (nan|inf)", text)
     assert re.search(r"^clipped to 1: 140 updates, last loss \d", text, re.M)

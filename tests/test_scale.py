@@ -15,7 +15,8 @@ import pytest
 from faults import same_bits
 
 import crnn
-from crnn.demo import load, pad
+from crnn.demo import load
+from crnn.sequences import pad
 
 PAGE = Path(__file__).parent.parent / "docs" / "scale.md"
 SIZES = [1, 7, 64, 256, 1000]

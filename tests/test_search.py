@@ -83,12 +83,16 @@ def test_a_beam_of_one_is_greedy(tables):
 
 @pytest.mark.parametrize("width", [1, 2, 5])
 def test_a_beam_of_a_batch_is_that_of_each_row(tables, width):
-    step, _ = decoder(tables)
+    """At the cost of each row alone: what is finished is asked for no more."""
+    step, asked = decoder(tables)
     state, tokens = start(tables)
     found = beam_search(step, state, tokens, END, 6, width)
+    together = sum(asked)
+    asked.clear()
     for b in range(len(tables)):
         alone = beam_search(step, state.take([b]), tokens[[b]], END, 6, width)
         assert lists(alone) == lists([found[b]])
+    assert together == sum(asked) < 6 * width * len(tables)
 
 
 def test_samples_follow_the_distribution():

@@ -1,45 +1,23 @@
-"""`python -m crnn demo`: the shapes, a trained network on real speech, torch beside it.
-
-data/ATTRIBUTION.md says where the speech and the weights come from.
-"""
-
-from importlib import resources
+"""Which of nine men speaks? A classifier of real speech, and torch's time for it."""
 
 import numpy as np
 
-from crnn import RNN, manual_seed
-from crnn.measure import find_torch, race
+from .. import RNN
+from ..estimators import SequenceClassifier
+from ..measure import find_torch, race
+from ..sequences import pad
+from .block import DATA, arrays_of, chosen, mark, summary, title
 
-
-def show_shapes():
-    """The example of the study note: three bidirectional layers, batch first."""
-    manual_seed(0)
-    rnn = RNN(128, 256, num_layers=3, batch_first=True, bidirectional=True)
-    x = np.random.default_rng(0).standard_normal((4, 6, 128), dtype=np.float32)
-    output, h_n = rnn(x)
-    print(rnn)
-    print(f"  input   {x.shape}  4 sequences of 6 steps, 128 features")
-    print(f"  output  {output.shape}  top layer: 2 directions x 256 units")
-    print(f"  hidden  {h_n.shape}  last states: 3 layers x 2 directions")
+NAME = "japanese_vowels"
 
 
 def load():
     """(weights by torch's names, utterances as a list of (T, 12) arrays, speakers)."""
-    path = resources.files("crnn") / "data" / "japanese_vowels.npz"
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as npz:
-        arrays = dict(npz)
+    arrays = arrays_of(NAME)
     frames = arrays.pop("frames") * arrays.pop("scale")
     utterances = np.split(frames, np.cumsum(arrays.pop("lengths"))[:-1])
-    return arrays, utterances, arrays.pop("speakers")
-
-
-def pad(utterances):
-    """A (T, B, 12) array, zero after each utterance's end, and the (B,) lengths."""
-    lengths = np.array([len(u) for u in utterances])
-    batch = np.zeros((lengths.max(), len(utterances), 12), np.float32)
-    for b, utterance in enumerate(utterances):
-        batch[: len(utterance), b] = utterance
-    return batch, lengths
+    weights = {n: a for n, a in arrays.items() if n.startswith(("rnn.", "readout."))}
+    return weights, utterances, arrays.pop("speakers")
 
 
 def speaker_rnn(rnn_class, weights, convert=np.asarray):
@@ -50,22 +28,21 @@ def speaker_rnn(rnn_class, weights, convert=np.asarray):
     return rnn.eval()
 
 
-def show_speakers(rnn, weights, utterances, speakers):
+def show_classifier():
     """Some predictions beside the truth, and the accuracy over all utterances."""
-    batch, lengths = pad(utterances)
-    _, h_n = rnn(batch, lengths=lengths)
-    top = np.concatenate([h_n[-2], h_n[-1]], axis=1)  # both directions of the top layer
-    logits = top @ weights["readout.weight"].T + weights["readout.bias"]
-    named = logits.argmax(axis=1) + 1
-    wrong = np.flatnonzero(named != speakers)
+    model = SequenceClassifier.load(DATA / f"{NAME}.npz")
+    _, utterances, speakers = load()
+    named = model.predict(utterances)
+    right = named == speakers
 
-    print("\nWhich of nine men says /ae/? JapaneseVowels, test utterances")
+    title(model, "a sequence to its class", "which of nine men says /ae/?")
     print("  utterance  steps  speaker  predicted")
-    for i in sorted({*range(0, len(speakers), 60), *wrong[:1]}):
-        mark = "  wrong" if i in wrong else ""
-        print(f"  {i:9}  {lengths[i]:5}  {speakers[i]:7}  {named[i]:9}{mark}")
-    right = len(speakers) - len(wrong)
-    print(f"  accuracy {right / len(speakers):.1%} ({right} of {len(speakers)})")
+    for i in chosen(right):
+        steps = len(utterances[i])
+        row = f"{i:9}  {steps:5}  {speakers[i]:7}  {named[i]:9}{mark(right[i])}"
+        print(f"  {row}")
+    accuracy = f"accuracy {right.mean():.1%} ({right.sum()} of {len(right)})"
+    summary(accuracy, model, utterances)
 
 
 def torch_runs(torch, weights, utterances):
@@ -85,8 +62,10 @@ def largest_difference(torch, ours, theirs):
     return max(abs(a - b).max() for a, b in pairs)
 
 
-def show_times(rnn, weights, utterances):
+def show_times():
     """Microseconds a sequence; torch.nn.RNN with the same weights where installed."""
+    weights, utterances, _ = load()
+    rnn = speaker_rnn(RNN, weights)
     batch, lengths = pad(utterances)
     ours = (lambda: rnn(batch, lengths=lengths), lambda: [rnn(u) for u in utterances])
     torch = find_torch()
@@ -94,7 +73,8 @@ def show_times(rnn, weights, utterances):
     best = np.min(race(ours + theirs), axis=1)
     times = best.reshape(-1, 2) / len(utterances) * 1e6
 
-    print("\nTime a sequence   all in one   one by one")
+    print("\nTime an utterance, of the first of these networks")
+    print("                 all in one   one by one")
     names = ("crnn.RNN", "torch.nn.RNN")[: len(times)]
     for name, (together, alone) in zip(names, times, strict=True):
         print(f"  {name:12}  {together:8.1f} us  {alone:8.1f} us")
@@ -106,11 +86,3 @@ def show_times(rnn, weights, utterances):
     difference = largest_difference(torch, ours[0](), theirs[0]())
     print(f"  largest difference of outputs and states: {difference:.1e}")
     print(f"  (torch {torch.__version__} on 1 thread; padding and packing not timed)")
-
-
-def main():
-    show_shapes()
-    weights, utterances, speakers = load()
-    rnn = speaker_rnn(RNN, weights)
-    show_speakers(rnn, weights, utterances, speakers)
-    show_times(rnn, weights, utterances)
