@@ -53,7 +53,6 @@ class Tape:
         hx: bool,
         parameters: bool,
         network: Network | None = None,
-        by_rows: bool = False,
         /,
     ) -> tuple[Any, Any, Any]: ...
 

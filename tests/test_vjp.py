@@ -223,6 +223,39 @@ def test_truncated_backpropagation_through_time():
         np.testing.assert_allclose(value, whole[name], rtol=1e-10, atol=1e-12)
 
 
+@both_dtypes
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_wherever_they_lie(kind, dtype, isa):
+    """The same bits from inputs far apart, backwards or of every other element."""
+    crnn.manual_seed(6)
+    net = crnn.RNN(I, H, 2, bidirectional=True, dtype=dtype)
+    x, hx, lengths, d_output, d_h_n = arguments(net, kind, dtype)
+    far = np.zeros((*x.shape[:-1], 2000), dtype)
+    far[..., :I], far[..., 7 : 7 + 2 * I : 2] = x, x
+    backwards = x[::-1].copy()[::-1]
+    right = net.vjp(x, hx, lengths=lengths)[2](d_output, d_h_n)
+    for same in far[..., :I], far[..., 7 : 7 + 2 * I : 2], backwards:
+        found = net.vjp(same, hx, lengths=lengths)[2](d_output, d_h_n)
+        for name, value in found.items():
+            assert value.tobytes() == right[name].tobytes(), name
+
+
+def test_wide_layer(isa):
+    """Its rows are so far apart that they are copied; more of them than one chunk."""
+    crnn.manual_seed(7)
+    net = crnn.RNN(5, 401)
+    x, d_output = draw(30, 10, 5), draw(30, 10, 401)
+    found = net.vjp(x)[2](d_output)
+    kinds = "weight_ih_l0", "weight_hh_l0", "bias_ih_l0"
+    right = gradients_of(net, x, None, None, d_output, np.zeros((1, 10, 401)))
+    for name in ("input", *kinds):
+        assert_gradient(found[name], right[name])
+        assert found[name].flags.c_contiguous
+    with crnn.threads(1):
+        again = net.vjp(x)[2](d_output)
+    assert all(found[n].tobytes() == again[n].tobytes() for n in found)
+
+
 def test_tensors_in_and_out(torch):
     net = crnn.RNN(I, H, 2).eval()
     x, hx = torch.randn(T, B, I), torch.randn(2, B, H)

@@ -154,7 +154,7 @@ class Tape:
         need_any = True in need_weights
         d_input, d_hx, d_weights = self._tape.pullback(
             *(_rows(d_output), _rows(d_h_n)),
-            *(need_input, need_hx, need_any, net, True),
+            *(need_input, need_hx, need_any, net),
         )
         d_weights = d_weights if need_any else [None] * len(need_weights)
         return (

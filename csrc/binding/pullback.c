@@ -27,12 +27,12 @@ static bool read_gradient(pending_call *c, PyObject *array, const char *name,
     return true;
 }
 
-/* A new matrix (H, inputs) in memory [inputs][H], or a bias (H,). */
+/* A new matrix (H, inputs), or a bias (H,). */
 static void *add_parameter(PyObject *list, int type_num, int ndim, size_t H,
                            size_t inputs)
 {
     npy_intp dims[2] = {(npy_intp)H, (npy_intp)inputs};
-    PyObject *array = PyArray_EMPTY(ndim, dims, type_num, 1);
+    PyObject *array = PyArray_EMPTY(ndim, dims, type_num, 0);
     if (!array)
         return NULL;
     const int failed = PyList_Append(list, array);
@@ -98,24 +98,6 @@ static bool make_outputs(pending_call *c, products *p, bool x, bool hx, bool par
     return !parameters || make_parameters(c, p);
 }
 
-/* Give each matrix the order of torch's, C. */
-static bool order_by_rows(const pending_call *c, PyObject *parameters)
-{
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(parameters); i++) {
-        PyArrayObject *from = (PyArrayObject *)PyList_GET_ITEM(parameters, i);
-        if (PyArray_NDIM(from) != 2)
-            continue;
-        PyArrayObject *to =
-            (PyArrayObject *)PyArray_SimpleNew(2, PyArray_DIMS(from), c->type_num);
-        if (!to)
-            return false;
-        crnn_transpose(c->net.kernels, PyArray_DATA(from), (size_t)PyArray_DIM(from, 1),
-                       (size_t)PyArray_DIM(from, 0), PyArray_DATA(to));
-        PyList_SetItem(parameters, i, (PyObject *)to);
-    }
-    return true;
-}
-
 /* Let a call read the parameters of this network, as the tape has none; the network
  * must be of the same sizes. */
 static bool borrow_parameters(pending_call *c, const tape_object *self, PyObject *from)
@@ -144,21 +126,20 @@ static bool borrow_parameters(pending_call *c, const tape_object *self, PyObject
 static PyObject *or_none(PyObject *object) { return object ? object : Py_None; }
 
 const char tape_pullback_doc[] =
-    "pullback(d_output, d_h_n, input, hx, parameters, network=None, "
-    "by_rows=False, /)\n--\n\n"
+    "pullback(d_output, d_h_n, input, hx, parameters, network=None, /)\n--\n\n"
     "Gradients of the loss whose gradients by the results are given, None for "
     "zeros.\n\n"
     "The next three say what is wanted: (d_input, d_hx, list in torch's "
     "order), None for\nthe others.  network lends a tape without parameters "
-    "those of the call.  by_rows asks\nfor C order in place of Fortran's.";
+    "those of the call.";
 
 PyObject *tape_pullback(PyObject *op, PyObject *args)
 {
     tape_object *self = (tape_object *)op;
     PyObject *dy, *dhn, *network = Py_None, *result = NULL;
-    int x, hx, parameters, by_rows = 0;
-    if (!PyArg_ParseTuple(args, "OOppp|Op:pullback", &dy, &dhn, &x, &hx, &parameters,
-                          &network, &by_rows))
+    int x, hx, parameters;
+    if (!PyArg_ParseTuple(args, "OOppp|O:pullback", &dy, &dhn, &x, &hx, &parameters,
+                          &network))
         return NULL;
     pending_call c = self->call;
     if (!borrow_parameters(&c, self, network))
@@ -176,9 +157,8 @@ PyObject *tape_pullback(PyObject *op, PyObject *args)
         } else {
             if (p.parameters)
                 copy_bias_gradients(&c, &p);
-            if (!by_rows || !p.parameters || order_by_rows(&c, p.parameters))
-                result = PyTuple_Pack(3, or_none(p.dx), or_none(p.dh0),
-                                      or_none(p.parameters));
+            result =
+                PyTuple_Pack(3, or_none(p.dx), or_none(p.dh0), or_none(p.parameters));
         }
     }
     Py_XDECREF(p.dx);
