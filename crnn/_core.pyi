@@ -35,6 +35,7 @@ class Network:
         masks: tuple[npt.NDArray[np.floating], ...] | None = None,
     ) -> Any: ...
     def _load(self, arrays: list[npt.NDArray[np.floating]], /) -> None: ...
+    def _record_directly(self, x: Any, hx: Any, /) -> Any: ...
     def _record(
         self,
         x: npt.NDArray[np.floating],
@@ -55,6 +56,17 @@ class Tape:
         network: Network | None = None,
         /,
     ) -> tuple[Any, Any, Any]: ...
+    def gradients(
+        self,
+        names: tuple[str, ...],
+        d_output: Any = None,
+        d_h_n: Any = None,
+        /,
+    ) -> dict[str, npt.NDArray[np.floating]] | None: ...
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]: ...
+    @property
+    def dtype(self) -> np.dtype[np.floating]: ...
 
 class Stream:
     @property

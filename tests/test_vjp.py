@@ -224,6 +224,22 @@ def test_truncated_backpropagation_through_time():
 
 
 @both_dtypes
+def test_plain_arrays_go_to_the_core_at_once(dtype):
+    """And give what those do that are looked at first."""
+    net = crnn.RNN(I, H, 2, dtype=dtype)
+    x, hx, _, d_output, d_h_n = arguments(net, "batched", dtype)
+    direct, other = net.vjp(x, hx), net.vjp(x, hx, lengths=[T] * B)
+    assert net._record_directly(x, hx) and not net._record_directly(x.tolist(), hx)
+    for a, b in zip(direct[:2], other[:2], strict=True):
+        assert a.tobytes() == b.tobytes()
+    for given in ((), (d_output,), (None, d_h_n), (d_output, d_h_n)):
+        found, right = direct[2](*given), other[2](*given)
+        assert list(found) == list(right)
+        assert all(found[n].tobytes() == right[n].tobytes() for n in found)
+    assert "hx" not in net.vjp(x)[2]()
+
+
+@both_dtypes
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_wherever_they_lie(kind, dtype, isa):
     """The same bits from inputs far apart, backwards or of every other element."""

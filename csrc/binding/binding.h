@@ -44,8 +44,8 @@ typedef struct {
     PyObject *network_type;
     PyObject *tape_type;
     PyObject *stream_type;
-    PyObject *forward, *hx; /* "forward", "hx" */
-    size_t variant;         /* of the kernels that calls use */
+    PyObject *forward, *input, *hx; /* "forward", "input", "hx" */
+    size_t variant;                 /* of the kernels that calls use */
 } module_state;
 
 typedef struct {
@@ -87,7 +87,9 @@ extern const char network_allocate_doc[], network_load_doc[];
 /* tape.c: calls that can be backpropagated. */
 extern PyType_Spec tape_spec;
 PyObject *network_record(PyObject *self, PyObject *args, PyObject *kwargs);
-extern const char network_record_doc[];
+PyObject *network_record_directly(PyObject *self, PyObject *const *args,
+                                  Py_ssize_t count);
+extern const char network_record_doc[], network_record_directly_doc[];
 
 /* stream.c: a network that goes on, step by step. */
 extern PyType_Spec stream_spec;

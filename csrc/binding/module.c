@@ -173,8 +173,9 @@ static int execute(PyObject *module)
         if (usable(i))
             state->variant = i;
     state->forward = PyUnicode_InternFromString("forward");
+    state->input = PyUnicode_InternFromString("input");
     state->hx = PyUnicode_InternFromString("hx");
-    if (!state->forward || !state->hx)
+    if (!state->forward || !state->input || !state->hx)
         return -1;
     state->shape_error = add_error(
         module, "crnn.ShapeError",
@@ -211,6 +212,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->tape_type);
     Py_VISIT(state->stream_type);
     Py_VISIT(state->forward);
+    Py_VISIT(state->input);
     Py_VISIT(state->hx);
     return 0;
 }
@@ -224,6 +226,7 @@ static int clear(PyObject *module)
     Py_CLEAR(state->tape_type);
     Py_CLEAR(state->stream_type);
     Py_CLEAR(state->forward);
+    Py_CLEAR(state->input);
     Py_CLEAR(state->hx);
     return 0;
 }

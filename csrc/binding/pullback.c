@@ -123,6 +123,26 @@ static bool borrow_parameters(pending_call *c, const tape_object *self, PyObject
     return true;
 }
 
+/* Run the core, its products made; false with an exception. */
+static bool compute(pending_call *c, products *p)
+{
+    c->gradients = &p->g;
+    const crnn_status status = call_compute(c);
+    if (status != CRNN_OK)
+        raise_status(status);
+    else if (p->parameters)
+        copy_bias_gradients(c, p);
+    return status == CRNN_OK;
+}
+
+static void free_products(products *p)
+{
+    Py_XDECREF(p->dx);
+    Py_XDECREF(p->dh0);
+    Py_XDECREF(p->parameters);
+    crnn_free(p->dw);
+}
+
 static PyObject *or_none(PyObject *object) { return object ? object : Py_None; }
 
 const char tape_pullback_doc[] =
@@ -147,24 +167,93 @@ PyObject *tape_pullback(PyObject *op, PyObject *args)
     PyObject *memory = Py_NewRef(c.memory);
     products p = {0};
     const call_axes *axes = &axes_of[c.layout];
-    c.gradients = &p.g;
     if (read_gradient(&c, dy, "d_output", axes->y, &p.g.dy, &c.dy) &&
         read_gradient(&c, dhn, "d_h_n", axes->states, &p.g.dhn, &c.dhn) &&
-        make_outputs(&c, &p, x, hx, parameters)) {
-        const crnn_status status = call_compute(&c);
-        if (status != CRNN_OK) {
-            raise_status(status);
-        } else {
-            if (p.parameters)
-                copy_bias_gradients(&c, &p);
-            result =
-                PyTuple_Pack(3, or_none(p.dx), or_none(p.dh0), or_none(p.parameters));
-        }
-    }
-    Py_XDECREF(p.dx);
-    Py_XDECREF(p.dh0);
-    Py_XDECREF(p.parameters);
-    crnn_free(p.dw);
+        make_outputs(&c, &p, x, hx, parameters) && compute(&c, &p))
+        result = PyTuple_Pack(3, or_none(p.dx), or_none(p.dh0), or_none(p.parameters));
+    free_products(&p);
     Py_DECREF(memory);
+    return result;
+}
+
+/* Bind an incoming gradient that can be read as it is, or None. */
+static bool bind_gradient(pending_call *c, PyObject *array, const char *axes,
+                          crnn_view *view, PyObject **kept)
+{
+    if (array == Py_None)
+        return true;
+    *kept = array;
+    return array_is_plain(array, c->type_num) &&
+           array_bind((PyArrayObject *)array, axes, &c->sizes, view) < 0 &&
+           call_can_read(c, view);
+}
+
+/* {"input": dx, "hx": dh0 if there is one, and each parameter by its name} */
+static PyObject *name_products(const module_state *state, const products *p,
+                               PyObject *names)
+{
+    const Py_ssize_t n = PyList_GET_SIZE(p->parameters);
+    if (!PyTuple_CheckExact(names) || PyTuple_GET_SIZE(names) != n)
+        return PyErr_Format(PyExc_ValueError, "names must be a tuple of %zd", n);
+    PyObject *found = PyDict_New();
+    bool failed = !found || PyDict_SetItem(found, state->input, p->dx) < 0 ||
+                  (p->dh0 && PyDict_SetItem(found, state->hx, p->dh0) < 0);
+    for (Py_ssize_t i = 0; i < n && !failed; i++)
+        failed = PyDict_SetItem(found, PyTuple_GET_ITEM(names, i),
+                                PyList_GET_ITEM(p->parameters, i)) < 0;
+    if (failed)
+        Py_CLEAR(found);
+    return found;
+}
+
+const char tape_gradients_doc[] =
+    "gradients(names, d_output=None, d_h_n=None, /)\n--\n\n"
+    "All gradients as a dict: of \"input\", of \"hx\" where it was given, and of the "
+    "parameters\nunder these names.  None where the arguments cannot be read as they "
+    "are.";
+
+PyObject *tape_gradients(PyObject *op, PyObject *const *args, Py_ssize_t count)
+{
+    tape_object *self = (tape_object *)op;
+    const module_state *state = state_of(self->call.self);
+    if (!state)
+        return NULL;
+    pending_call c = self->call;
+    const call_axes *axes = &axes_of[c.layout];
+    products p = {0};
+    if (!c.memory || count < 1 || count > 3 - c.self->is_cell ||
+        (count > 1 && !bind_gradient(&c, args[1], axes->y, &p.g.dy, &c.dy)) ||
+        (count > 2 && !bind_gradient(&c, args[2], axes->states, &p.g.dhn, &c.dhn)))
+        Py_RETURN_NONE;
+    PyObject *result = NULL;
+    if (make_outputs(&c, &p, true, self->h0, true) && compute(&c, &p))
+        result = name_products(state, &p, args[0]);
+    free_products(&p);
+    return result;
+}
+
+static PyObject *shape_of(const axis_sizes *sizes, const char *axes)
+{
+    PyObject *shape = PyTuple_New((Py_ssize_t)strlen(axes));
+    for (Py_ssize_t i = 0; shape && axes[i]; i++) {
+        PyObject *size = PyLong_FromSize_t(SIZE(sizes, axes[i]));
+        if (size)
+            PyTuple_SET_ITEM(shape, i, size);
+        else
+            Py_CLEAR(shape);
+    }
+    return shape;
+}
+
+PyObject *tape_shapes(PyObject *op, void *unused)
+{
+    (void)unused;
+    const pending_call *c = &((tape_object *)op)->call;
+    PyObject *y = shape_of(&c->sizes, axes_of[c->layout].y), *result = NULL;
+    PyObject *h = y ? shape_of(&c->sizes, axes_of[c->layout].states) : NULL;
+    if (h)
+        result = c->self->is_cell ? PyTuple_Pack(1, y) : PyTuple_Pack(2, y, h);
+    Py_XDECREF(y);
+    Py_XDECREF(h);
     return result;
 }

@@ -70,9 +70,10 @@ void crnn_collect_inputs(const crnn_share *s, crnn_place at, size_t n)
 {
     const crnn_call *call = &s->a->d.call;
     const crnn_kernels *kernels = call->net->kernels;
-    const crnn_sequence inputs = {
-        .view = s->layer ? crnn_states_of(call, s->layer - 1) : call->batch->x};
-    const size_t width = crnn_inputs_of(call->net, s->layer * call->net->num_directions);
+    const crnn_sequence inputs = {.view = s->layer ? crnn_states_of(call, s->layer - 1)
+                                                   : call->batch->x};
+    const size_t width =
+        crnn_inputs_of(call->net, s->layer * call->net->num_directions);
     const bool masked = s->layer && call->batch->masks;
     crnn_place from = at;
     crnn_collect(s, &from, call->num_steps, &inputs, 0, s->rows->x);
@@ -104,7 +105,7 @@ void crnn_collect_states(const crnn_share *s, crnn_place at, size_t n, size_t di
                                      direction ? step + 1 : step - 1, at.rank) +
                             direction * call->state_bytes;
         else
-            s->rows->x[i] = h0->data ? crnn_state_row(s, h0, direction, at.rank)
-                                     : call->zeros;
+            s->rows->x[i] =
+                h0->data ? crnn_state_row(s, h0, direction, at.rank) : call->zeros;
     }
 }

@@ -1,6 +1,6 @@
 /*
- * gradients.c - what a share takes from dz: dx and dh0, products over all steps and rows
- * in chunks that stay in cache, and the gradients of the parameters.
+ * gradients.c - what a share takes from dz: dx and dh0, products over all steps and
+ * rows in chunks that stay in cache, and the gradients of the parameters.
  */
 #include "adjoint.h"
 
@@ -30,8 +30,8 @@ static bool input_gradients(crnn_share *s, size_t first, size_t last)
     const crnn_network *net = call->net;
     const size_t inputs = crnn_inputs_of(net, s->layer * net->num_directions);
     const crnn_sequence dz = crnn_dz_sequence(s, a->dz);
-    const crnn_sequence dx = s->layer ? crnn_dz_sequence(s, a->below)
-                                      : (crnn_sequence){.view = a->g->dx};
+    const crnn_sequence dx =
+        s->layer ? crnn_dz_sequence(s, a->below) : (crnn_sequence){.view = a->g->dx};
     crnn_collector *rows = s->rows;
     crnn_place next = crnn_place_at(s, first);
     s->chunk = crnn_min(crnn_max(CHUNK_BYTES / call->state_bytes, 32), a->chunk);
