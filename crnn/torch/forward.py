@@ -91,11 +91,9 @@ def _call_of(self, num_steps, batch_first, batch_sizes=None):
     _fit(self.mode in _MODES.values())
     if p and L > 1:
         _fit(isinstance(p, float | int) and 0 <= p <= 1)
-    return Call(
-        *(self.input_size, self.hidden_size, L, 2 if self.bidirectional else 1),
-        *(self.bias, self.mode, num_steps, batch_first, batch_sizes),
-        dropout=p if L > 1 else 0.0,
-    )
+    D, p = 2 if self.bidirectional else 1, p if L > 1 else 0.0
+    sizes = self.input_size, self.hidden_size, L, D, self.bias
+    return Call(*sizes, self.mode, num_steps, batch_first, batch_sizes, p)
 
 
 def _current_weights(self):
@@ -136,7 +134,7 @@ def _owned(call, input, hx, weights):
 
 def _is_flat(call, input):
     """Whether torch can see (T, B, I) as (T * B, I) without a copy."""
-    if input.dim() != 3:
+    if input.dim() != 3 or (not call.batch_first and input.is_contiguous()):
         return True
     t, b = (1, 0) if call.batch_first else (0, 1)
     T, B = input.shape[t], input.shape[b]

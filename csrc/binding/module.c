@@ -194,7 +194,8 @@ static int execute(PyObject *module)
     if (!state->shape_error || !state->dtype_error || !state->network_type ||
         !state->tape_type || !state->stream_type)
         return -1;
-    if (PyModule_AddFunctions(module, thread_functions) < 0 ||
+    if (PyModule_AddFunctions(module, dlpack_functions) < 0 ||
+        PyModule_AddFunctions(module, thread_functions) < 0 ||
         PyModule_AddFunctions(module, schedule_functions) < 0)
         return -1;
     if (PyModule_AddObjectRef(module, "Tape", state->tape_type) < 0 ||

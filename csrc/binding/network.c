@@ -76,6 +76,7 @@ PyDoc_STRVAR(run_doc,
 
 static PyMethodDef methods[] = {
     {"_allocate", network_allocate, METH_VARARGS, network_allocate_doc},
+    {"_borrow", network_borrow, METH_VARARGS, network_borrow_doc},
     {"_load", network_load, METH_O, network_load_doc},
     {"_record", (PyCFunction)(void (*)(void))network_record,
      METH_VARARGS | METH_KEYWORDS, network_record_doc},

@@ -143,34 +143,59 @@ static void free_products(products *p)
     crnn_free(p->dw);
 }
 
-static PyObject *or_none(PyObject *object) { return object ? object : Py_None; }
+/* [dx, dh0, each parameter], None for those not needed. */
+static PyObject *list_products(const products *p, PyObject *const *needed, Py_ssize_t n)
+{
+    PyObject *found = PyList_New(n);
+    for (Py_ssize_t i = 0; found && i < n; i++) {
+        PyObject *product = i == 0          ? p->dx
+                            : i == 1        ? p->dh0
+                            : p->parameters ? PyList_GET_ITEM(p->parameters, i - 2)
+                                            : NULL;
+        const bool given = product && needed[i] == Py_True;
+        PyList_SET_ITEM(found, i, Py_NewRef(given ? product : Py_None));
+    }
+    return found;
+}
 
 const char tape_pullback_doc[] =
-    "pullback(d_output, d_h_n, input, hx, parameters, network=None, /)\n--\n\n"
+    "pullback(d_output, d_h_n, needs, network=None, /)\n--\n\n"
     "Gradients of the loss whose gradients by the results are given, None for "
     "zeros.\n\n"
-    "The next three say what is wanted: (d_input, d_hx, list in torch's "
-    "order), None for\nthe others.  network lends a tape without parameters "
-    "those of the call.";
+    "needs is a tuple of bools: of the input, hx, and each parameter in torch's "
+    "order; a\nlist of the same order, None for what is not needed.  network "
+    "lends a tape without\nparameters those of the call.";
 
-PyObject *tape_pullback(PyObject *op, PyObject *args)
+PyObject *tape_pullback(PyObject *op, PyObject *const *args, Py_ssize_t count)
 {
-    tape_object *self = (tape_object *)op;
-    PyObject *dy, *dhn, *network = Py_None, *result = NULL;
-    int x, hx, parameters;
-    if (!PyArg_ParseTuple(args, "OOppp|O:pullback", &dy, &dhn, &x, &hx, &parameters,
-                          &network))
+    const tape_object *self = (const tape_object *)op;
+    if (count < 3 || count > 4 || !PyTuple_CheckExact(args[2])) {
+        PyErr_SetString(PyExc_TypeError,
+                        "pullback() takes d_output, d_h_n, needs and a network");
         return NULL;
+    }
     pending_call c = self->call;
-    if (!borrow_parameters(&c, self, network))
+    if (!borrow_parameters(&c, self, count == 4 ? args[3] : Py_None))
         return NULL;
-    PyObject *memory = Py_NewRef(c.memory);
+    const size_t kinds = c.net.weights[0].b_ih ? 4 : 2;
+    const Py_ssize_t n = PyTuple_GET_SIZE(args[2]);
+    if ((size_t)n != 2 + kinds * c.net.num_layers * c.net.num_directions) {
+        PyErr_SetString(PyExc_ValueError,
+                        "needs must have a bool for input, hx and each parameter");
+        return NULL;
+    }
+    PyObject *memory = Py_NewRef(c.memory), *result = NULL;
+    PyObject *const *needed = &PyTuple_GET_ITEM(args[2], 0);
+    bool parameters = false;
+    for (Py_ssize_t i = 2; i < n; i++)
+        parameters = parameters || needed[i] == Py_True;
     products p = {0};
     const call_axes *axes = &axes_of[c.layout];
-    if (read_gradient(&c, dy, "d_output", axes->y, &p.g.dy, &c.dy) &&
-        read_gradient(&c, dhn, "d_h_n", axes->states, &p.g.dhn, &c.dhn) &&
-        make_outputs(&c, &p, x, hx, parameters) && compute(&c, &p))
-        result = PyTuple_Pack(3, or_none(p.dx), or_none(p.dh0), or_none(p.parameters));
+    if (read_gradient(&c, args[0], "d_output", axes->y, &p.g.dy, &c.dy) &&
+        read_gradient(&c, args[1], "d_h_n", axes->states, &p.g.dhn, &c.dhn) &&
+        make_outputs(&c, &p, needed[0] == Py_True, needed[1] == Py_True, parameters) &&
+        compute(&c, &p))
+        result = list_products(&p, needed, n);
     free_products(&p);
     Py_DECREF(memory);
     return result;

@@ -46,7 +46,7 @@ static bool prepare(tape_object *tape)
 {
     pending_call *c = &tape->call;
     const network_object *network = c->self;
-    if (!network->is_transient) {
+    if (!network->is_constant) {
         PyObject *snapshot = network_snapshot(network, &c->net.weights);
         if (!snapshot)
             return false;
@@ -144,7 +144,8 @@ PyObject *network_record_directly(PyObject *op, PyObject *const *args, Py_ssize_
 }
 
 static PyMethodDef methods[] = {
-    {"pullback", tape_pullback, METH_VARARGS, tape_pullback_doc},
+    {"pullback", (PyCFunction)(void (*)(void))tape_pullback, METH_FASTCALL,
+     tape_pullback_doc},
     {"gradients", (PyCFunction)(void (*)(void))tape_gradients, METH_FASTCALL,
      tape_gradients_doc},
     {0},
