@@ -114,20 +114,30 @@ def _compute(call, input, hx, shape, weights):
         _fit(hx.shape == shape)
         if hx.stride(-1) != 1:
             hx = hx.contiguous()
-    tensors = [input, *weights] if hx is None else [input, hx, *weights]
-    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+    if torch.is_grad_enabled() and (
+        input.requires_grad
+        or _any_needs_gradient(weights)
+        or (hx is not None and hx.requires_grad)
+    ):
         return function.apply(call, *_owned(call, input, hx, weights), *weights)
     net = engine.network(call, input.dtype, weights)
     return engine.run(net, call, input, hx, engine.draw_masks(call, input))
 
 
+def _any_needs_gradient(tensors):
+    for tensor in tensors:  # a generator would take twice the time
+        if tensor.requires_grad:
+            return True
+    return False
+
+
 def _owned(call, input, hx, weights):
     """Input and hx, copied where torch keeps a copy or nothing: they may be edited."""
     n = 4 if call.bias else 2
-    inputs, states = weights[: n * call.num_directions : n], weights[1::n]
-    if not (_is_flat(call, input) and any(w.requires_grad for w in inputs)):
+    inputs = weights[: n * call.num_directions : n]
+    if not (_is_flat(call, input) and _any_needs_gradient(inputs)):
         input = input.clone()
-    if hx is not None and not any(w.requires_grad for w in states):
+    if hx is not None and not _any_needs_gradient(weights[1::n]):
         hx = hx.clone()
     return input, hx
 
