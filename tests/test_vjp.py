@@ -10,6 +10,7 @@ from shapes import draw
 from test_golden import case
 
 import crnn
+from crnn import _core
 
 T, B, I, H = 5, 4, 3, 9  # noqa: E741
 LENGTHS = [2, 5, 1, 4]
@@ -256,20 +257,24 @@ def test_rows_wherever_they_lie(kind, dtype, isa):
             assert value.tobytes() == right[name].tobytes(), name
 
 
-def test_wide_layer(isa):
-    """Its rows are so far apart that they are copied; more of them than one chunk."""
-    crnn.manual_seed(7)
-    net = crnn.RNN(5, 401)
-    x, d_output = draw(30, 10, 5), draw(30, 10, 401)
-    found = net.vjp(x)[2](d_output)
-    kinds = "weight_ih_l0", "weight_hh_l0", "bias_ih_l0"
-    right = gradients_of(net, x, None, None, d_output, np.zeros((1, 10, 401)))
-    for name in ("input", *kinds):
-        assert_gradient(found[name], right[name])
-        assert found[name].flags.c_contiguous
-    with crnn.threads(1):
-        again = net.vjp(x)[2](d_output)
-    assert all(found[n].tobytes() == again[n].tobytes() for n in found)
+def test_wide_layers():
+    """Rows so far apart that they are copied, or kept further apart; several chunks."""
+    for H, two in (401, False), (256, True):
+        crnn.manual_seed(7)
+        net, width = crnn.RNN(5, H, bidirectional=two), H * (1 + two)
+        x, d_output = draw(30, 10, 5), draw(30, 10, width)
+        found = net.vjp(x)[2](d_output)
+        d_h_n = np.zeros((1 + two, 10, H))
+        right = gradients_of(net, x, None, None, d_output, d_h_n)
+        for name, value in found.items():
+            assert_gradient(value, right[name])
+            assert value.flags.c_contiguous
+        for isa in crnn.isas():
+            before = _core.set_isa(isa)
+            with crnn.threads(1):
+                again = net.vjp(x)[2](d_output)
+            _core.set_isa(before)
+            assert all(found[n].tobytes() == again[n].tobytes() for n in found), isa
 
 
 def test_tensors_in_and_out(torch):

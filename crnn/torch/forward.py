@@ -125,7 +125,7 @@ def _compute(call, input, hx, shape, weights):
 
 
 def _any_needs_gradient(tensors):
-    for tensor in tensors:  # a generator would take twice the time
+    for tensor in tensors:  # noqa: SIM110 a generator takes twice the time
         if tensor.requires_grad:
             return True
     return False

@@ -25,6 +25,7 @@ typedef struct {
     size_t panel_ih, panel_hh;
     size_t panel_dz, panel_rows; /* elements of a panel of dz; of inputs and states */
     char *dz, *below; /* [T][B][D*H] of this layer and of the one below, rows by rank */
+    size_t row_bytes; /* from one of these rows to the next */
     crnn_run all;     /* every row */
     double one;       /* of the network's dtype */
     size_t chunk;     /* most rows of a product over time */
@@ -37,8 +38,8 @@ static inline char *crnn_dz_row(const crnn_adjoint *a, char *dz, size_t t, size_
                                 size_t direction)
 {
     const crnn_call *c = &a->d.call;
-    const size_t row = t * c->batch->num_rows + rank;
-    return dz + (row * c->net->num_directions + direction) * c->state_bytes;
+    return dz + (t * c->batch->num_rows + rank) * a->row_bytes +
+           direction * c->state_bytes;
 }
 
 /* The steps of one product over time: the rows from this place on. */

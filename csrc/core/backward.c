@@ -12,6 +12,7 @@
 #define LEAST_CHUNK ((size_t)32)
 #define PANEL_BYTES ((size_t)256)
 #define LINE ((size_t)64)
+#define FOLD ((size_t)2048)
 
 static size_t panels_size(size_t k, size_t cols, size_t panel)
 {
@@ -76,6 +77,12 @@ static void take_collectors(crnn_adjoint *a, crnn_scratch *m)
     }
 }
 
+/* Rows a multiple of so many bytes apart would meet in half of the sets of a cache. */
+static size_t row_bytes_of(size_t bytes)
+{
+    return bytes % FOLD == 0 ? crnn_add(bytes, LINE) : bytes;
+}
+
 static crnn_adjoint *lay_out(const crnn_network *net, const crnn_batch *batch,
                              const crnn_gradients *g, const crnn_plan *plan, char *base,
                              size_t *used)
@@ -90,12 +97,12 @@ static crnn_adjoint *lay_out(const crnn_network *net, const crnn_batch *batch,
     const size_t state_bytes = a->d.call.state_bytes;
     a->all = (crnn_run){.call = &a->d.call, .num_rows = batch->num_rows};
     const size_t rows = crnn_mul(batch->num_steps, batch->num_rows);
-    const size_t width = crnn_mul(rows, net->num_directions);
     a->chunk = crnn_min(CHUNK_BYTES / crnn_max(state_bytes, 1), MOST_CHUNK);
     a->chunk = crnn_min(crnn_max(a->chunk, LEAST_CHUNK), crnn_max(rows, 1));
-    a->dz = crnn_take(&m, width, state_bytes);
+    a->row_bytes = row_bytes_of(crnn_mul(state_bytes, net->num_directions));
+    a->dz = crnn_take(&m, rows, a->row_bytes);
     if (net->num_layers > 1)
-        a->below = crnn_take(&m, width, state_bytes);
+        a->below = crnn_take(&m, rows, a->row_bytes);
     take_panels(a, &m);
     take_collectors(a, &m);
     *used = m.used;

@@ -30,10 +30,9 @@ size_t crnn_collect(const crnn_share *s, crnn_place *at, size_t last,
 
 crnn_sequence crnn_dz_sequence(const crnn_share *s, char *dz)
 {
-    const crnn_call *call = &s->a->d.call;
-    const size_t row = call->state_bytes * call->net->num_directions;
+    const size_t row = s->a->row_bytes;
     return (crnn_sequence){
-        .view = {dz, {(ptrdiff_t)(row * call->batch->num_rows), (ptrdiff_t)row}},
+        .view = {dz, {(ptrdiff_t)(row * s->a->d.call.batch->num_rows), (ptrdiff_t)row}},
         .own = true};
 }
 

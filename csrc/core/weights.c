@@ -10,6 +10,10 @@
 /* Rows that lie further apart share so few sets of the first cache that what a tile
  * reads of a chunk drives itself out. */
 #define MOST_STRIDE ((size_t)1536)
+/* Hidden units for which it pays to copy such rows, and those that begin within a line.
+ */
+#define MANY_UNITS ((size_t)384)
+#define SOME_UNITS ((size_t)192)
 
 /* A chunk of n rows, as they lie, or in panels [cols / panel][n][panel]. */
 typedef struct {
@@ -19,11 +23,15 @@ typedef struct {
     size_t n;
 } block;
 
-/* Whether the collected rows can be read as they lie. */
-static bool are_handy(void *const *rows, size_t n, size_t element)
+/* Whether the collected rows are read sooner as they lie than copied. */
+static bool are_handy(const crnn_share *s, size_t n, size_t element)
 {
+    void *const *rows = s->rows->x;
     const ptrdiff_t step = n > 1 ? (char *)rows[1] - (char *)rows[0] : 0;
-    if (step < 0 || (size_t)step % element || (size_t)step > MOST_STRIDE)
+    const size_t units = s->last_unit - s->first_unit;
+    if (step < 0 || (size_t)step % element ||
+        (units >= MANY_UNITS && (size_t)step > MOST_STRIDE) ||
+        (units >= SOME_UNITS && (uintptr_t)rows[0] % LINE))
         return false;
     for (size_t i = 2; i < n; i++)
         if ((char *)rows[i] - (char *)rows[i - 1] != step)
@@ -54,7 +62,7 @@ static block block_of(const crnn_share *s, size_t n, size_t width, size_t panel,
 {
     void *const *rows = s->rows->x;
     const size_t element = s->a->d.call.net->kernels->element;
-    if (are_handy(rows, n, element)) {
+    if (are_handy(s, n, element)) {
         const size_t step = n > 1 ? (size_t)((char *)rows[1] - (char *)rows[0]) : 0;
         return (block){rows[0], step / element, 0, n};
     }
