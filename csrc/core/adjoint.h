@@ -11,11 +11,15 @@
 
 #include "division.h"
 
+/* Vectors of inputs that are few. */
+#define CRNN_NARROW ((size_t)2)
+
 /* Where a share collects the rows of its products, and those that it copies. */
 typedef struct {
     void **x, **x_reverse, **y; /* [chunk, or hidden units] */
     char *copies;               /* [chunk] inputs that cannot be read in place */
     char *dz, *panels;          /* [chunk] in panels: of dz; of inputs or states */
+    char *turned;               /* [inputs][H] where inputs are few */
 } crnn_collector;
 
 typedef struct {

@@ -58,7 +58,8 @@ static void take_collectors(crnn_adjoint *a, crnn_scratch *m)
     const size_t element = net->kernels->element, H = net->hidden_size;
     const size_t inputs =
         crnn_max(net->input_size, net->num_layers > 1 ? net->num_directions * H : 0);
-    const size_t count = crnn_max(a->chunk, H);
+    const size_t narrow = CRNN_NARROW * net->kernels->lanes;
+    const size_t count = crnn_max(a->chunk, crnn_max(H, narrow));
     a->panel_dz = PANEL_BYTES / element;
     a->panel_rows = crnn_max(net->kernels->panel(H), LINE / element);
     a->collectors = crnn_take(m, a->num_shares, sizeof *a->collectors);
@@ -72,6 +73,7 @@ static void take_collectors(crnn_adjoint *a, crnn_scratch *m)
         c.dz = crnn_take(m, panels_size(a->chunk, H, a->panel_dz), element);
         c.panels = crnn_take(
             m, panels_size(a->chunk, crnn_max(inputs, H), a->panel_rows), element);
+        c.turned = crnn_take(m, crnn_mul(crnn_min(inputs, narrow), H), element);
         if (m->base)
             a->collectors[i] = c;
     }

@@ -88,20 +88,25 @@ static crnn_term rows_of(const block *b, void *const *x, size_t x_step)
                        .panel = b->panel};
 }
 
-/* dw[r] += sum of dz[r] x over the rows, or = for the first of them; of the share's
- * hidden units, by width inputs. */
-static bool add_product(crnn_share *s, char *dw, size_t width, const block *dz,
-                        const block *x, bool first)
+/* Where a product adds up, row by row. */
+typedef struct {
+    char *first;
+    size_t rows, cols;
+} sums;
+
+/* y[r][c] += sum of a[r] b[c] over the rows of the blocks, or = for the first of them.
+ */
+static bool add_product(crnn_share *s, sums y, const block *a, const block *b,
+                        bool first)
 {
     const size_t element = s->a->d.call.net->kernels->element;
-    const size_t units = s->last_unit - s->first_unit;
-    for (size_t r = 0; r < units; r++) {
-        s->rows->x[r] = column(dz, r, element);
-        s->rows->y[r] = dw + (s->first_unit + r) * width * element;
+    for (size_t r = 0; r < y.rows; r++) {
+        s->rows->x[r] = column(a, r, element);
+        s->rows->y[r] = y.first + r * y.cols * element;
     }
-    const crnn_affine product = {.rows = units,
-                                 .last_col = width,
-                                 .terms = {rows_of(x, s->rows->x, dz->step)},
+    const crnn_affine product = {.rows = y.rows,
+                                 .last_col = y.cols,
+                                 .terms = {rows_of(b, s->rows->x, a->step)},
                                  .num_terms = 1,
                                  .resume = !first,
                                  .y = s->rows->y};
@@ -122,35 +127,52 @@ static bool add_rows(crnn_share *s, char *db, const block *dz, bool first)
     return crnn_product(&s->lane, &product);
 }
 
+/* Whether few inputs would leave lanes idle across them: then these are across units,
+ * and the sums are transposed at last. */
+static bool is_turned(const crnn_share *s, size_t units, size_t inputs)
+{
+    const size_t lanes = s->a->d.call.net->kernels->lanes;
+    return inputs < CRNN_NARROW * lanes && inputs * ((units + lanes - 1) / lanes) <
+                                               units * ((inputs + lanes - 1) / lanes);
+}
+
 bool crnn_run_weights(crnn_share *s, size_t direction)
 {
     const crnn_adjoint *a = s->a;
     const crnn_call *call = &a->d.call;
     const crnn_network *net = call->net;
-    s->chunk = a->chunk;
     const size_t index = s->layer * net->num_directions + direction;
     const size_t H = net->hidden_size, inputs = crnn_inputs_of(net, index);
-    const size_t units = s->last_unit - s->first_unit;
-    const size_t offset =
-        direction * call->state_bytes + s->first_unit * net->kernels->element;
+    const size_t units = s->last_unit - s->first_unit, element = net->kernels->element;
+    const size_t offset = direction * call->state_bytes + s->first_unit * element;
+    const bool turned = is_turned(s, units, inputs);
     const crnn_weight_gradients *dw = &a->g->dw[index];
+    const sums ih = {(char *)dw->w_ih + s->first_unit * inputs * element, units,
+                     inputs},
+               hi = {s->rows->turned, inputs, units},
+               hh = {(char *)dw->w_hh + s->first_unit * H * element, units, H};
     const crnn_sequence gradients = crnn_dz_sequence(s, a->dz);
     crnn_place next = crnn_place_at(s, 0);
+    s->chunk = a->chunk;
     for (bool first = true;; first = false) {
         const crnn_place at = next;
         const size_t n =
             crnn_collect(s, &next, call->num_steps, &gradients, offset, s->rows->x);
         if (n == 0)
-            return true;
+            break;
         const block dz = block_of(s, n, units, a->panel_dz, s->rows->dz);
         crnn_collect_inputs(s, at, n);
         const block x = block_of(s, n, inputs, a->panel_rows, s->rows->panels);
-        if (!add_product(s, dw->w_ih, inputs, &dz, &x, first))
+        if (!(turned ? add_product(s, hi, &x, &dz, first)
+                     : add_product(s, ih, &dz, &x, first)))
             return false;
         crnn_collect_states(s, at, n, direction);
         const block h = block_of(s, n, H, a->panel_rows, s->rows->panels);
-        if (!add_product(s, dw->w_hh, H, &dz, &h, first) ||
+        if (!add_product(s, hh, &dz, &h, first) ||
             (dw->b && !add_rows(s, dw->b, &dz, first)))
             return false;
     }
+    if (turned)
+        crnn_transpose(net->kernels, hi.first, inputs, units, ih.first);
+    return true;
 }
