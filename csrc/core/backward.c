@@ -8,7 +8,7 @@
 /* A chunk of rows over time should stay in the second cache with its products, and one
  * panel of it in the first. */
 #define CHUNK_BYTES ((size_t)512 << 10)
-#define MOST_CHUNK ((size_t)256)
+#define MOST_CHUNK ((size_t)512)
 #define LEAST_CHUNK ((size_t)32)
 #define PANEL_BYTES ((size_t)256)
 #define LINE ((size_t)64)
