@@ -34,7 +34,19 @@ class Network:
         batch_sizes: npt.NDArray[np.int64] | None = None,
         masks: tuple[npt.NDArray[np.floating], ...] | None = None,
     ) -> Any: ...
+    def _borrow(
+        self,
+        element: int,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        num_directions: int,
+        bias: bool,
+        arrays: list[npt.NDArray[np.floating]],
+        /,
+    ) -> None: ...
     def _load(self, arrays: list[npt.NDArray[np.floating]], /) -> None: ...
+    def _record_directly(self, x: Any, hx: Any, /) -> Any: ...
     def _record(
         self,
         x: npt.NDArray[np.floating],
@@ -49,13 +61,21 @@ class Tape:
         self,
         d_output: npt.NDArray[np.floating] | None,
         d_h_n: npt.NDArray[np.floating] | None,
-        input: bool,
-        hx: bool,
-        parameters: bool,
+        needs: tuple[bool, ...],
         network: Network | None = None,
-        by_rows: bool = False,
         /,
-    ) -> tuple[Any, Any, Any]: ...
+    ) -> list[Any]: ...
+    def gradients(
+        self,
+        names: tuple[str, ...],
+        d_output: Any = None,
+        d_h_n: Any = None,
+        /,
+    ) -> dict[str, npt.NDArray[np.floating]] | None: ...
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]: ...
+    @property
+    def dtype(self) -> np.dtype[np.floating]: ...
 
 class Stream:
     @property
@@ -81,6 +101,7 @@ class Stream:
 
 def isas() -> tuple[str, ...]: ...
 def set_isa(name: str, /) -> str: ...
+def as_array(capsule: Any, /) -> npt.NDArray[np.floating]: ...
 def tanh(x: npt.NDArray[np.floating], /) -> npt.NDArray[np.floating]: ...
 def fill_uniform(
     raw: npt.NDArray[np.uint32], k: float, out: npt.NDArray[np.floating], /

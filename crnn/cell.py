@@ -143,10 +143,14 @@ class RNNCell(CellConversions, Module):
             (h, pullback): the next state, and a `Pullback`, a function from its
             gradient to those of input, hx and the parameters.
         """
-        self._check_initialised()
+        names = tuple(self._check_initialised())
+        results = self._record_directly(input, hx)
+        if results is not None:
+            h, tape = results
+            return h, Pullback(names, tape)
         call = CellCall(self, input, hx)
         h, tape = self._record(*call.arrays())
-        return call.x.like(h), Pullback(self._names(), tape, call, [("d_h", h.shape)])
+        return call.x.like(h), Pullback(names, tape, call)
 
 
 class CellCall:

@@ -244,9 +244,12 @@ class RNN(RNNConversions, Module):
             >>> gradients["weight_ih_l0"].shape, gradients["input"].shape
             ((20, 10), (5, 3, 10))
         """
-        self._check_initialised()
+        names = tuple(self._check_initialised())
+        if lengths is None:
+            results = self._record_directly(input, hx)
+            if results is not None:
+                output, h_n, tape = results
+                return output, h_n, Pullback(names, tape)
         call = Call(self, input, hx, lengths)
         output, h_n, tape = call.record()
-        data = output if call.packed is None else output.data
-        shapes = ("d_output", tuple(data.shape)), ("d_h_n", tuple(h_n.shape))
-        return output, h_n, Pullback(self._names(), tape, call, shapes)
+        return output, h_n, Pullback(names, tape, call)

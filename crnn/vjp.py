@@ -27,25 +27,31 @@ class Pullback:
         DTypeError: nor its dtype.
     """
 
-    def __init__(self, names, tape, call, results):
+    def __init__(self, names, tape, call=None):
         self._names = names
         self._tape = tape
-        self._call = call
-        self._dtype = call.rnn._dtype
-        self._results = results  # (name, shape) of each
+        self._call = call  # None: of plain arrays alone
 
     def __call__(self, *gradients, **by_name):
-        d_input, d_hx, parameters = self._tape.pullback(
-            *self._arrays(gradients, by_name), True, self._call.h is not None, True
-        )
-        found = {"input": self._call.x.like(d_input)}
-        if d_hx is not None:
-            found["hx"] = self._call.h.like(self._call.unsorted(d_hx))
-        return found | dict(zip(self._names, parameters, strict=True))
+        if self._call is None and not by_name:
+            found = self._tape.gradients(self._names, *gradients)
+            if found is not None:
+                return found
+        found = self._tape.gradients(self._names, *self._arrays(gradients, by_name))
+        return found if self._call is None else self._restored(found)
+
+    def _restored(self, found: dict) -> dict:
+        """The gradients as what the caller's arguments were."""
+        call = self._call
+        found["input"] = call.x.like(found["input"])
+        if "hx" in found:
+            found["hx"] = call.h.like(call.unsorted(found["hx"]))
+        return found
 
     def _arrays(self, gradients, by_name):
         """The incoming gradients as the core reads them, one or None for a result."""
-        names = [name for name, _ in self._results]
+        shapes = self._tape.shapes
+        names = ("d_h",) if len(shapes) == 1 else ("d_output", "d_h_n")
         if len(gradients) > len(names):
             raise TypeError(
                 f"pullback takes at most {len(names)} gradients, got {len(gradients)}"
@@ -55,17 +61,19 @@ class Pullback:
             if name not in names or name in given:
                 raise TypeError(f"pullback got an unexpected gradient {name!r}")
             given[name] = value
-        arrays = [self._array(name, given.get(name)) for name in names]
-        if len(arrays) == 2 and arrays[1] is not None:
+        arrays = [
+            self._array(name, shape, given.get(name))
+            for name, shape in zip(names, shapes, strict=True)
+        ]
+        if self._call is not None and arrays[-1] is not None and len(arrays) == 2:
             arrays[1] = self._call.sorted(arrays[1])
-        return arrays if len(arrays) == 2 else (*arrays, None)
+        return arrays
 
-    def _array(self, name, value):
+    def _array(self, name, shape, value):
         if value is None:
             return None
         value = getattr(value, "data", value) if self._is_packed(value) else value
-        gradient, shape = Operand(value, name), dict(self._results)[name]
-        dtype = self._dtype
+        gradient, dtype = Operand(value, name), self._tape.dtype
         if gradient.shape != shape:
             raise ShapeError(f"{name} must have shape {shape}, got {gradient.shape}")
         if not gradient.dtype_is(dtype):

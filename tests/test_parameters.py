@@ -1,4 +1,7 @@
-"""Parameters copied from other arrays: Network._load(), which transposes."""
+"""Parameters copied from other arrays, which are transposed, and arrays of capsules."""
+
+import gc
+import sys
 
 import numpy as np
 import pytest
@@ -53,3 +56,44 @@ def test_wrong_lists():
             net._load([wrong, *right[1:]])
     with pytest.raises(RuntimeError):
         _core.Network()._load(right)
+
+
+def test_borrowed_parameters_cannot_be_loaded_again():
+    """Tapes share them."""
+    right = [np.ascontiguousarray(a) for a in network(2, 3, "float32")[1]]
+    net = _core.Network()
+    net._borrow(4, 2, 3, 1, 1, True, right)
+    with pytest.raises(RuntimeError):
+        net._load(right)
+    with pytest.raises(ValueError, match="fit"):
+        _core.Network()._borrow(4, 2, 4, 1, 1, True, right)
+    with pytest.raises(ValueError, match="sizes"):
+        _core.Network()._borrow(4, 2, 3, 1, 3, True, right)
+    net._allocate(4, 2, 3, 1, 1, True)
+    net._load(right)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (2, 0, 3), (4, 3, 2)], ids=str)
+def test_arrays_of_capsules(shape, dtype):
+    array = np.arange(1, 1 + np.prod(shape, dtype=int), dtype=dtype).reshape(shape)
+    for source in array, array.T, array[..., ::-1] if shape else array:
+        before = sys.getrefcount(source)
+        view = _core.as_array(source.__dlpack__())
+        assert view.dtype == source.dtype and view.shape == source.shape
+        assert view.tobytes() == source.tobytes() and view.strides == source.strides
+        assert not view.flags.writeable and view.flags.aligned
+        assert view.flags.c_contiguous == source.flags.c_contiguous
+        assert np.shares_memory(view, source) or view.size == 0
+        del view
+        gc.collect()
+        assert sys.getrefcount(source) == before
+
+
+def test_capsules_that_the_core_does_not_read():
+    for array in np.zeros((1, 1, 1, 1), "f4"), np.zeros(2, "i4"), np.zeros(2, "f2"):
+        with pytest.raises(BufferError):
+            _core.as_array(array.__dlpack__())
+    for wrong in None, object(), np.zeros(2):
+        with pytest.raises((ValueError, TypeError)):
+            _core.as_array(wrong)

@@ -10,6 +10,7 @@ from shapes import draw
 from test_golden import case
 
 import crnn
+from crnn import _core
 
 T, B, I, H = 5, 4, 3, 9  # noqa: E741
 LENGTHS = [2, 5, 1, 4]
@@ -157,7 +158,7 @@ def test_dropout_uses_the_masks_of_its_call(torch, dtype):
     x = draw(T, B, I, dtype=dtype)
     masks = crnn.random.dropout_masks(1, (T, B, H), np.dtype(dtype), 0.5)
     output, _, tape = net._record(x, masks=masks)
-    found = tape.pullback(np.ones_like(output), None, True, False, True)
+    found = tape.pullback(np.ones_like(output), None, (True, False) + 8 * (True,))
     layers = [torch.nn.RNN(n, H, dtype=getattr(torch, dtype)) for n in (I, H)]
     state = {n: torch.from_numpy(a) for n, a in net.state_dict().items()}
     for k, layer in enumerate(layers):
@@ -170,7 +171,7 @@ def test_dropout_uses_the_masks_of_its_call(torch, dtype):
     parameters = [p for layer in layers for p in layer.parameters()]
     right = torch.autograd.grad(y.sum(), [tensor, *parameters])
     assert_gradient(output, y.detach().numpy())
-    for value, gradient in zip([found[0], *found[2]], right, strict=True):
+    for value, gradient in zip([found[0], *found[2:]], right, strict=True):
         assert_gradient(value, gradient.numpy())
 
 
@@ -221,6 +222,59 @@ def test_truncated_backpropagation_through_time():
         total = {name: value + found[name] for name, value in total.items()}
     for name, value in total.items():
         np.testing.assert_allclose(value, whole[name], rtol=1e-10, atol=1e-12)
+
+
+@both_dtypes
+def test_plain_arrays_go_to_the_core_at_once(dtype):
+    """And give what those do that are looked at first."""
+    net = crnn.RNN(I, H, 2, dtype=dtype)
+    x, hx, _, d_output, d_h_n = arguments(net, "batched", dtype)
+    direct, other = net.vjp(x, hx), net.vjp(x, hx, lengths=[T] * B)
+    assert net._record_directly(x, hx) and not net._record_directly(x.tolist(), hx)
+    for a, b in zip(direct[:2], other[:2], strict=True):
+        assert a.tobytes() == b.tobytes()
+    for given in ((), (d_output,), (None, d_h_n), (d_output, d_h_n)):
+        found, right = direct[2](*given), other[2](*given)
+        assert list(found) == list(right)
+        assert all(found[n].tobytes() == right[n].tobytes() for n in found)
+    assert "hx" not in net.vjp(x)[2]()
+
+
+@both_dtypes
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_wherever_they_lie(kind, dtype, isa):
+    """The same bits from inputs far apart, backwards or of every other element."""
+    crnn.manual_seed(6)
+    net = crnn.RNN(I, H, 2, bidirectional=True, dtype=dtype)
+    x, hx, lengths, d_output, d_h_n = arguments(net, kind, dtype)
+    far = np.zeros((*x.shape[:-1], 2000), dtype)
+    far[..., :I], far[..., 7 : 7 + 2 * I : 2] = x, x
+    backwards = x[::-1].copy()[::-1]
+    right = net.vjp(x, hx, lengths=lengths)[2](d_output, d_h_n)
+    for same in far[..., :I], far[..., 7 : 7 + 2 * I : 2], backwards:
+        found = net.vjp(same, hx, lengths=lengths)[2](d_output, d_h_n)
+        for name, value in found.items():
+            assert value.tobytes() == right[name].tobytes(), name
+
+
+def test_wide_layers():
+    """Rows so far apart that they are copied, or kept further apart; several chunks."""
+    for H, two in (401, False), (256, True):
+        crnn.manual_seed(7)
+        net, width = crnn.RNN(5, H, bidirectional=two), H * (1 + two)
+        x, d_output = draw(30, 10, 5), draw(30, 10, width)
+        found = net.vjp(x)[2](d_output)
+        d_h_n = np.zeros((1 + two, 10, H))
+        right = gradients_of(net, x, None, None, d_output, d_h_n)
+        for name, value in found.items():
+            assert_gradient(value, right[name])
+            assert value.flags.c_contiguous
+        for isa in crnn.isas():
+            before = _core.set_isa(isa)
+            with crnn.threads(1):
+                again = net.vjp(x)[2](d_output)
+            _core.set_isa(before)
+            assert all(found[n].tobytes() == again[n].tobytes() for n in found), isa
 
 
 def test_tensors_in_and_out(torch):

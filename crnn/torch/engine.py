@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import from_numpy
 from torch.utils.dlpack import to_dlpack
 
 from .. import _core
-
-_CPU = (1, 0)  # in DLPack's words
+from .._core import as_array
 
 
 class UnfitError(Exception):
@@ -43,8 +43,7 @@ def network(call: Call, dtype: torch.dtype, weights):
     """
     net = _core.Network()
     try:
-        net._allocate(dtype.itemsize, *call[:5])
-        net._load([_array(w) for w in weights])
+        net._borrow(dtype.itemsize, *call[:5], list(map(_array, weights)))
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise UnfitError from error
     net.mode, net.batch_first, net._is_cell = call.mode, call.batch_first, call.is_cell
@@ -74,29 +73,12 @@ def draw_masks(call: Call, input) -> list[torch.Tensor]:
     return masks
 
 
-class _Export:
-    """A tensor for numpy.from_dlpack.
+def _array(tensor):
+    """A read-only array of a tensor's memory.
 
     Tensor.numpy() would forbid to resize the tensor's memory, for good.
     """
-
-    __slots__ = ("_tensor",)
-
-    def __init__(self, tensor):
-        self._tensor = tensor
-
-    def __dlpack__(self, **options):
-        return to_dlpack(self._tensor)
-
-    def __dlpack_device__(self):
-        return _CPU
-
-
-def _array(tensor):
-    """A read-only array of a tensor's memory."""
-    if tensor is None:
-        return None
-    return np.from_dlpack(_Export(tensor.resolve_neg()))
+    return None if tensor is None else as_array(to_dlpack(tensor.resolve_neg()))
 
 
 def _rows(tensor):
@@ -111,8 +93,8 @@ def run(net, call: Call, input, hx, masks):
     masks = tuple(map(_array, masks)) if masks else None
     results = net._run(_array(input), _array(hx), None, call.batch_sizes, masks)
     if call.is_cell:
-        return torch.from_numpy(results)
-    return torch.from_numpy(results[0]), torch.from_numpy(results[1])
+        return from_numpy(results)
+    return from_numpy(results[0]), from_numpy(results[1])
 
 
 def record(net, call: Call, input, hx, masks, keep_weights: bool):
@@ -125,8 +107,8 @@ def record(net, call: Call, input, hx, masks, keep_weights: bool):
     results = net._record(_array(x), _array(h), None, call.batch_sizes, masks)
     tape = Tape(results[-1], x, h, keep_weights)
     if call.is_cell:
-        return torch.from_numpy(results[0]), tape
-    return (torch.from_numpy(results[0]), torch.from_numpy(results[1])), tape
+        return from_numpy(results[0]), tape
+    return (from_numpy(results[0]), from_numpy(results[1])), tape
 
 
 class Tape:
@@ -150,18 +132,5 @@ class Tape:
         net is the network of the call anew, for a tape that has no weights.
         """
         d_output, d_h_n = (*d_results, None)[:2]
-        need_input, need_hx, *need_weights = needs
-        need_any = True in need_weights
-        d_input, d_hx, d_weights = self._tape.pullback(
-            *(_rows(d_output), _rows(d_h_n)),
-            *(need_input, need_hx, need_any, net, True),
-        )
-        d_weights = d_weights if need_any else [None] * len(need_weights)
-        return (
-            None if d_input is None else torch.from_numpy(d_input),
-            None if d_hx is None else torch.from_numpy(d_hx),
-            *[
-                torch.from_numpy(d) if need else None
-                for d, need in zip(d_weights, need_weights, strict=True)
-            ],
-        )
+        gradients = self._tape.pullback(_rows(d_output), _rows(d_h_n), needs, net)
+        return [None if d is None else from_numpy(d) for d in gradients]

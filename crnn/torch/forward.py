@@ -91,11 +91,9 @@ def _call_of(self, num_steps, batch_first, batch_sizes=None):
     _fit(self.mode in _MODES.values())
     if p and L > 1:
         _fit(isinstance(p, float | int) and 0 <= p <= 1)
-    return Call(
-        *(self.input_size, self.hidden_size, L, 2 if self.bidirectional else 1),
-        *(self.bias, self.mode, num_steps, batch_first, batch_sizes),
-        dropout=p if L > 1 else 0.0,
-    )
+    D, p = 2 if self.bidirectional else 1, p if L > 1 else 0.0
+    sizes = self.input_size, self.hidden_size, L, D, self.bias
+    return Call(*sizes, self.mode, num_steps, batch_first, batch_sizes, p)
 
 
 def _current_weights(self):
@@ -116,27 +114,37 @@ def _compute(call, input, hx, shape, weights):
         _fit(hx.shape == shape)
         if hx.stride(-1) != 1:
             hx = hx.contiguous()
-    tensors = [input, *weights] if hx is None else [input, hx, *weights]
-    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+    if torch.is_grad_enabled() and (
+        input.requires_grad
+        or _any_needs_gradient(weights)
+        or (hx is not None and hx.requires_grad)
+    ):
         return function.apply(call, *_owned(call, input, hx, weights), *weights)
     net = engine.network(call, input.dtype, weights)
     return engine.run(net, call, input, hx, engine.draw_masks(call, input))
 
 
+def _any_needs_gradient(tensors):
+    for tensor in tensors:  # noqa: SIM110 a generator takes twice the time
+        if tensor.requires_grad:
+            return True
+    return False
+
+
 def _owned(call, input, hx, weights):
     """Input and hx, copied where torch keeps a copy or nothing: they may be edited."""
     n = 4 if call.bias else 2
-    inputs, states = weights[: n * call.num_directions : n], weights[1::n]
-    if not (_is_flat(call, input) and any(w.requires_grad for w in inputs)):
+    inputs = weights[: n * call.num_directions : n]
+    if not (_is_flat(call, input) and _any_needs_gradient(inputs)):
         input = input.clone()
-    if hx is not None and not any(w.requires_grad for w in states):
+    if hx is not None and not _any_needs_gradient(weights[1::n]):
         hx = hx.clone()
     return input, hx
 
 
 def _is_flat(call, input):
     """Whether torch can see (T, B, I) as (T * B, I) without a copy."""
-    if input.dim() != 3:
+    if input.dim() != 3 or (not call.batch_first and input.is_contiguous()):
         return True
     t, b = (1, 0) if call.batch_first else (0, 1)
     T, B = input.shape[t], input.shape[b]

@@ -81,7 +81,7 @@ class Recurrence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *d_results):
-        input, hx, *saved = ctx.saved_tensors  # raises if edited in place, or freed
+        saved = ctx.saved_tensors  # raises if edited in place, or freed
         call, tape, needs = ctx.call, ctx.tape, ctx.needs_input_grad[1:]
         if not context.keeps_graph():
             ctx.tape = None
@@ -94,6 +94,7 @@ class Recurrence(torch.autograd.Function):
         again = again or not all(map(_is_dense, given))
         if tape is not None and tape.has_weights and not again:
             return None, *tape.pullback(d_results, needs)
+        input, hx, *saved = saved
         saved = iter(saved)
         weights = [w if w is not None else next(saved) for w in ctx.rest]
         masks = list(islice(saved, (call.num_layers - 1) * (call.dropout > 0)))

@@ -44,8 +44,8 @@ typedef struct {
     PyObject *network_type;
     PyObject *tape_type;
     PyObject *stream_type;
-    PyObject *forward, *hx; /* "forward", "hx" */
-    size_t variant;         /* of the kernels that calls use */
+    PyObject *forward, *input, *hx; /* "forward", "input", "hx" */
+    size_t variant;                 /* of the kernels that calls use */
 } module_state;
 
 typedef struct {
@@ -61,6 +61,7 @@ typedef struct {
     Py_ssize_t most_threads; /* for a call; 0: as many as there are */
     char is_cell;            /* arrays without a time axis, one output */
     char is_direct;          /* forward() is not overridden */
+    char is_constant;  /* no one can change the parameters: a tape needs no copy */
     char is_transient; /* made for one call: a tape does not keep its parameters */
 } network_object;
 
@@ -81,13 +82,19 @@ PyObject *network_snapshot(const network_object *self, const crnn_weights **weig
 
 /* parameters.c: the block of memory that they live in. */
 PyObject *network_allocate(PyObject *self, PyObject *args);
+PyObject *network_borrow(PyObject *self, PyObject *args);
 PyObject *network_load(PyObject *self, PyObject *arrays);
-extern const char network_allocate_doc[], network_load_doc[];
+extern const char network_allocate_doc[], network_borrow_doc[], network_load_doc[];
+
+/* dlpack.c: arrays of the memory of tensors; functions of the module. */
+extern PyMethodDef dlpack_functions[];
 
 /* tape.c: calls that can be backpropagated. */
 extern PyType_Spec tape_spec;
 PyObject *network_record(PyObject *self, PyObject *args, PyObject *kwargs);
-extern const char network_record_doc[];
+PyObject *network_record_directly(PyObject *self, PyObject *const *args,
+                                  Py_ssize_t count);
+extern const char network_record_doc[], network_record_directly_doc[];
 
 /* stream.c: a network that goes on, step by step. */
 extern PyType_Spec stream_spec;

@@ -42,17 +42,22 @@ static bool bind_directly(pending_call *c, PyObject *x, PyObject *h0)
            call_can_read(c, &c->batch.h0);
 }
 
-static bool start_directly(pending_call *c, const network_object *self, size_t variant,
-                           PyObject *x, PyObject *h0)
+bool call_start_directly(pending_call *c, network_object *self, size_t variant,
+                         PyObject *x, PyObject *h0)
 {
-    if (!is_plain_network(self) || !PyArray_CheckExact(x))
-        return false;
-    call_prepare(c, self, variant,
-                 call_layout_of(self, PyArray_NDIM((PyArrayObject *)x)));
-    if (bind_directly(c, x, h0))
-        return true;
-    Py_CLEAR(c->memory);
-    return false;
+    bool plain;
+    c->memory = NULL;
+    Py_BEGIN_CRITICAL_SECTION((PyObject *)self);
+    plain = self->memory && is_plain_network(self) && PyArray_CheckExact(x);
+    if (plain) {
+        call_prepare(c, self, variant,
+                     call_layout_of(self, PyArray_NDIM((PyArrayObject *)x)));
+        plain = bind_directly(c, x, h0);
+    }
+    Py_END_CRITICAL_SECTION();
+    if (!plain)
+        Py_CLEAR(c->memory);
+    return plain;
 }
 
 PyObject *network_call(PyObject *op, PyObject *const *args, size_t count,
@@ -70,11 +75,7 @@ PyObject *network_call(PyObject *op, PyObject *const *args, size_t count,
                    : n == 1 && named == 1 && PyTuple_GET_ITEM(names, 0) == state->hx) {
         PyObject *h0 = n + named == 2 ? args[1] : Py_None;
         pending_call c;
-        bool started;
-        Py_BEGIN_CRITICAL_SECTION(op);
-        started = start_directly(&c, self, state->variant, args[0], h0);
-        Py_END_CRITICAL_SECTION();
-        if (started)
+        if (call_start_directly(&c, self, state->variant, args[0], h0))
             return call_finish(&c);
     }
     PyObject *forward = PyObject_GetAttr(op, state->forward);

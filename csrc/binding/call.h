@@ -59,6 +59,14 @@ call_layout call_layout_of(const network_object *self, int x_ndim);
 void call_prepare(pending_call *c, const network_object *self, size_t variant,
                   call_layout layout);
 
+/*
+ * Start a call with arguments that can go to the core as they are, h0 or None, with
+ * nothing to convert, to warn of or to explain; false if they cannot.  T and B are then
+ * bound.
+ */
+bool call_start_directly(pending_call *c, network_object *self, size_t variant,
+                         PyObject *x, PyObject *h0);
+
 /* Whether the states' last axis is contiguous, as the recurrence reads them. */
 bool call_can_read(const pending_call *c, const crnn_view *states);
 

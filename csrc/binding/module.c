@@ -173,8 +173,9 @@ static int execute(PyObject *module)
         if (usable(i))
             state->variant = i;
     state->forward = PyUnicode_InternFromString("forward");
+    state->input = PyUnicode_InternFromString("input");
     state->hx = PyUnicode_InternFromString("hx");
-    if (!state->forward || !state->hx)
+    if (!state->forward || !state->input || !state->hx)
         return -1;
     state->shape_error = add_error(
         module, "crnn.ShapeError",
@@ -193,7 +194,8 @@ static int execute(PyObject *module)
     if (!state->shape_error || !state->dtype_error || !state->network_type ||
         !state->tape_type || !state->stream_type)
         return -1;
-    if (PyModule_AddFunctions(module, thread_functions) < 0 ||
+    if (PyModule_AddFunctions(module, dlpack_functions) < 0 ||
+        PyModule_AddFunctions(module, thread_functions) < 0 ||
         PyModule_AddFunctions(module, schedule_functions) < 0)
         return -1;
     if (PyModule_AddObjectRef(module, "Tape", state->tape_type) < 0 ||
@@ -211,6 +213,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->tape_type);
     Py_VISIT(state->stream_type);
     Py_VISIT(state->forward);
+    Py_VISIT(state->input);
     Py_VISIT(state->hx);
     return 0;
 }
@@ -224,6 +227,7 @@ static int clear(PyObject *module)
     Py_CLEAR(state->tape_type);
     Py_CLEAR(state->stream_type);
     Py_CLEAR(state->forward);
+    Py_CLEAR(state->input);
     Py_CLEAR(state->hx);
     return 0;
 }

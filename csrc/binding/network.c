@@ -76,9 +76,12 @@ PyDoc_STRVAR(run_doc,
 
 static PyMethodDef methods[] = {
     {"_allocate", network_allocate, METH_VARARGS, network_allocate_doc},
+    {"_borrow", network_borrow, METH_VARARGS, network_borrow_doc},
     {"_load", network_load, METH_O, network_load_doc},
     {"_record", (PyCFunction)(void (*)(void))network_record,
      METH_VARARGS | METH_KEYWORDS, network_record_doc},
+    {"_record_directly", (PyCFunction)(void (*)(void))network_record_directly,
+     METH_FASTCALL, network_record_directly_doc},
     {"_run", (PyCFunction)(void (*)(void))network_run, METH_VARARGS | METH_KEYWORDS,
      run_doc},
     {0},

@@ -47,6 +47,94 @@ static PyObject *parameter_array(PyObject *capsule, char *data, int type_num, in
     return array;
 }
 
+/* What the parameters of a network are. */
+typedef struct {
+    Py_ssize_t element, I, H, L, D; /* bytes of an element */
+    int bias;
+} shape;
+
+static bool check_shape(const shape *s)
+{
+    if ((s->element == 4 || s->element == 8) && s->I >= 0 && s->H >= 0 && s->L >= 1 &&
+        s->D >= 1 && s->D <= 2)
+        return true;
+    PyErr_SetString(PyExc_ValueError,
+                    "sizes must not be negative, num_directions 1 or 2");
+    return false;
+}
+
+/* Rows of the j-th parameter in memory, those of a layer and direction together. */
+static size_t rows_of(const shape *s, size_t i, int j)
+{
+    const size_t D = (size_t)s->D, H = (size_t)s->H;
+    return j == 0 ? (i < D ? (size_t)s->I : crnn_mul(D, H)) : j == 1 ? H : 1;
+}
+
+/* A block for parameters, its table of weights filled in. */
+static PyObject *new_parameters(const shape *s, size_t *bytes)
+{
+    const size_t column = crnn_mul((size_t)s->element, (size_t)s->H);
+    const size_t count = crnn_mul((size_t)s->L, (size_t)s->D), D = (size_t)s->D;
+    const int kinds = s->bias ? 4 : 2;
+    size_t first = 0, later = 0; /* of a layer's direction */
+    for (int j = 0; j < kinds; j++) {
+        first = crnn_add(first, aligned(crnn_mul(column, rows_of(s, 0, j))));
+        later = crnn_add(later, aligned(crnn_mul(column, rows_of(s, D, j))));
+    }
+    const size_t table = aligned(crnn_mul(count, sizeof(crnn_weights)));
+    *bytes = crnn_add(table, crnn_add(crnn_mul(D, first), crnn_mul(count - D, later)));
+    PyObject *capsule = new_block(*bytes);
+    if (!capsule)
+        return NULL;
+    char *block = PyCapsule_GetPointer(capsule, NULL), *next = block + table;
+    for (size_t i = 0; i < count; i++) {
+        crnn_weights *w = &((crnn_weights *)block)[i];
+        const void **fields[4] = {&w->w_ih, &w->w_hh, &w->b_ih, &w->b_hh};
+        *w = (crnn_weights){0};
+        for (int j = 0; j < kinds; j++) {
+            *fields[j] = next;
+            next += aligned(column * rows_of(s, i, j));
+        }
+    }
+    return capsule;
+}
+
+/* The parameters as a list of arrays in torch's order. */
+static PyObject *parameter_arrays(const shape *s, PyObject *capsule)
+{
+    const crnn_weights *weights = PyCapsule_GetPointer(capsule, NULL);
+    const int type_num = s->element == 4 ? NPY_FLOAT : NPY_DOUBLE;
+    PyObject *arrays = PyList_New(0);
+    for (size_t i = 0; arrays && i < (size_t)(s->L * s->D); i++) {
+        const crnn_weights *w = &weights[i];
+        const void *const data[4] = {w->w_ih, w->w_hh, w->b_ih, w->b_hh};
+        for (int j = 0; j < 4 && data[j] && arrays; j++) {
+            PyObject *array =
+                parameter_array(capsule, (char *)(uintptr_t)data[j], type_num,
+                                j < 2 ? 2 : 1, (size_t)s->H, rows_of(s, i, j));
+            if (!array || PyList_Append(arrays, array) < 0)
+                Py_CLEAR(arrays);
+            Py_XDECREF(array);
+        }
+    }
+    return arrays;
+}
+
+/* Let the network have these parameters. */
+static void install(network_object *self, const shape *s, PyObject *capsule,
+                    size_t bytes)
+{
+    self->memory_bytes = bytes;
+    self->weights = PyCapsule_GetPointer(capsule, NULL);
+    self->dtype = s->element == 4 ? CRNN_F32 : CRNN_F64;
+    self->input_size = (size_t)s->I;
+    self->hidden_size = (size_t)s->H;
+    self->num_layers = (size_t)s->L;
+    self->num_directions = (size_t)s->D;
+    self->is_constant = 0;
+    Py_XSETREF(self->memory, capsule);
+}
+
 const char network_allocate_doc[] =
     "_allocate(element, input_size, hidden_size, num_layers, num_directions, bias)\n"
     "--\n\n"
@@ -57,67 +145,18 @@ const char network_allocate_doc[] =
 
 PyObject *network_allocate(PyObject *op, PyObject *args)
 {
-    network_object *self = (network_object *)op;
-    Py_ssize_t element, input_size, hidden_size, num_layers, num_directions;
-    int bias;
-    if (!PyArg_ParseTuple(args, "nnnnnp:_allocate", &element, &input_size, &hidden_size,
-                          &num_layers, &num_directions, &bias))
+    shape s;
+    size_t bytes;
+    if (!PyArg_ParseTuple(args, "nnnnnp:_allocate", &s.element, &s.I, &s.H, &s.L, &s.D,
+                          &s.bias) ||
+        !check_shape(&s))
         return NULL;
-    if ((element != 4 && element != 8) || input_size < 0 || hidden_size < 0 ||
-        num_layers < 1 || num_directions < 1 || num_directions > 2) {
-        PyErr_SetString(PyExc_ValueError,
-                        "sizes must not be negative, num_directions 1 or 2");
-        return NULL;
-    }
-    const size_t I = (size_t)input_size, H = (size_t)hidden_size,
-                 L = (size_t)num_layers, D = (size_t)num_directions;
-    const size_t column = crnn_mul((size_t)element, H), DH = crnn_mul(D, H);
-    const size_t table = aligned(crnn_mul(crnn_mul(L, D), sizeof(crnn_weights)));
-    const size_t layer0 =
-        crnn_add(aligned(crnn_mul(column, I)), aligned(crnn_mul(column, H)));
-    const size_t layer =
-        crnn_add(aligned(crnn_mul(column, DH)), aligned(crnn_mul(column, H)));
-    const size_t biases =
-        crnn_mul(crnn_mul(L, D), crnn_mul(2, bias ? aligned(column) : 0));
-    const size_t matrices = crnn_mul(D, crnn_add(layer0, crnn_mul(L - 1, layer)));
-
-    const size_t bytes = crnn_add(table, crnn_add(matrices, biases));
-    PyObject *capsule = new_block(bytes);
-    PyObject *arrays = capsule ? PyList_New(0) : NULL;
-    if (!arrays) {
+    PyObject *capsule = new_parameters(&s, &bytes);
+    PyObject *arrays = capsule ? parameter_arrays(&s, capsule) : NULL;
+    if (arrays)
+        install((network_object *)op, &s, capsule, bytes);
+    else
         Py_XDECREF(capsule);
-        return NULL;
-    }
-    char *block = PyCapsule_GetPointer(capsule, NULL), *next = block + table;
-    crnn_weights *weights = (crnn_weights *)block;
-    const int type_num = element == 4 ? NPY_FLOAT : NPY_DOUBLE;
-    for (size_t i = 0; i < L * D; i++) {
-        const size_t inputs[4] = {i < D ? I : DH, H, 1, 1};
-        const void **fields[4] = {&weights[i].w_ih, &weights[i].w_hh, &weights[i].b_ih,
-                                  &weights[i].b_hh};
-        weights[i] = (crnn_weights){0};
-        for (int j = 0; j < (bias ? 4 : 2); j++) {
-            PyObject *array =
-                parameter_array(capsule, next, type_num, j < 2 ? 2 : 1, H, inputs[j]);
-            const int failed = !array || PyList_Append(arrays, array) < 0;
-            Py_XDECREF(array);
-            if (failed) {
-                Py_DECREF(arrays);
-                Py_DECREF(capsule);
-                return NULL;
-            }
-            *fields[j] = next;
-            next += aligned(column * inputs[j]);
-        }
-    }
-    self->memory_bytes = bytes;
-    self->weights = weights;
-    self->dtype = element == 4 ? CRNN_F32 : CRNN_F64;
-    self->input_size = I;
-    self->hidden_size = H;
-    self->num_layers = L;
-    self->num_directions = D;
-    Py_XSETREF(self->memory, capsule);
     return arrays;
 }
 
@@ -147,10 +186,6 @@ PyObject *network_snapshot(const network_object *self, const crnn_weights **weig
     return capsule;
 }
 
-const char network_load_doc[] =
-    "_load(arrays, /)\n--\n\n"
-    "Copy the parameters from a list of arrays of any strides, in torch's order.";
-
 /* Copy one parameter, in memory [inputs][outputs]; a C-contiguous matrix, as torch has
  * it, by transposing. */
 static bool load_parameter(const network_object *self, size_t variant, PyObject *from,
@@ -177,19 +212,17 @@ static bool load_parameter(const network_object *self, size_t variant, PyObject 
     return copied;
 }
 
-PyObject *network_load(PyObject *op, PyObject *arrays)
+/* Copy all parameters; false with an exception. */
+static bool load(const network_object *self, PyObject *arrays)
 {
-    const network_object *self = (network_object *)op;
     const module_state *state = state_of(self);
     if (!state)
-        return NULL;
-    if (!self->memory)
-        return raise_uninitialised(op);
+        return false;
     const size_t count = self->num_layers * self->num_directions;
     const size_t each = self->weights[0].b_ih ? 4 : 2;
     if (!PyList_CheckExact(arrays) || (size_t)PyList_GET_SIZE(arrays) != count * each) {
         PyErr_SetString(PyExc_ValueError, "arrays must be a list, one per parameter");
-        return NULL;
+        return false;
     }
     for (size_t i = 0; i < count * each; i++) {
         const crnn_weights *w = &self->weights[i / each];
@@ -203,7 +236,47 @@ PyObject *network_load(PyObject *op, PyObject *arrays)
         if (!load_parameter(
                 self, state->variant, PyList_GET_ITEM(arrays, (Py_ssize_t)i),
                 block + ((const char *)to[j] - block), j < 2 ? 2 : 1, H, k[j]))
-            return NULL;
+            return false;
     }
-    Py_RETURN_NONE;
+    return true;
+}
+
+const char network_load_doc[] =
+    "_load(arrays, /)\n--\n\n"
+    "Copy the parameters from a list of arrays of any strides, in torch's order.";
+
+PyObject *network_load(PyObject *op, PyObject *arrays)
+{
+    network_object *self = (network_object *)op;
+    if (!self->memory)
+        return raise_uninitialised(op);
+    if (self->is_constant) {
+        PyErr_SetString(PyExc_RuntimeError, "tapes may share these parameters");
+        return NULL;
+    }
+    return load(self, arrays) ? Py_NewRef(Py_None) : NULL;
+}
+
+const char network_borrow_doc[] =
+    "_borrow(element, input_size, hidden_size, num_layers, num_directions, bias, "
+    "arrays, /)\n--\n\n"
+    "Make new parameters with the values of these arrays, as _load() does.  No "
+    "one else will\nchange them, so tapes keep them without a copy.";
+
+PyObject *network_borrow(PyObject *op, PyObject *args)
+{
+    network_object *self = (network_object *)op;
+    PyObject *values;
+    shape s;
+    size_t bytes;
+    if (!PyArg_ParseTuple(args, "nnnnnpO:_borrow", &s.element, &s.I, &s.H, &s.L, &s.D,
+                          &s.bias, &values) ||
+        !check_shape(&s))
+        return NULL;
+    PyObject *capsule = new_parameters(&s, &bytes);
+    if (!capsule)
+        return NULL;
+    install(self, &s, capsule, bytes);
+    self->is_constant = 1;
+    return load(self, values) ? Py_NewRef(Py_None) : NULL;
 }

@@ -27,12 +27,12 @@ static bool read_gradient(pending_call *c, PyObject *array, const char *name,
     return true;
 }
 
-/* A new matrix (H, inputs) in memory [inputs][H], or a bias (H,). */
+/* A new matrix (H, inputs), or a bias (H,). */
 static void *add_parameter(PyObject *list, int type_num, int ndim, size_t H,
                            size_t inputs)
 {
     npy_intp dims[2] = {(npy_intp)H, (npy_intp)inputs};
-    PyObject *array = PyArray_EMPTY(ndim, dims, type_num, 1);
+    PyObject *array = PyArray_EMPTY(ndim, dims, type_num, 0);
     if (!array)
         return NULL;
     const int failed = PyList_Append(list, array);
@@ -98,24 +98,6 @@ static bool make_outputs(pending_call *c, products *p, bool x, bool hx, bool par
     return !parameters || make_parameters(c, p);
 }
 
-/* Give each matrix the order of torch's, C. */
-static bool order_by_rows(const pending_call *c, PyObject *parameters)
-{
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(parameters); i++) {
-        PyArrayObject *from = (PyArrayObject *)PyList_GET_ITEM(parameters, i);
-        if (PyArray_NDIM(from) != 2)
-            continue;
-        PyArrayObject *to =
-            (PyArrayObject *)PyArray_SimpleNew(2, PyArray_DIMS(from), c->type_num);
-        if (!to)
-            return false;
-        crnn_transpose(c->net.kernels, PyArray_DATA(from), (size_t)PyArray_DIM(from, 1),
-                       (size_t)PyArray_DIM(from, 0), PyArray_DATA(to));
-        PyList_SetItem(parameters, i, (PyObject *)to);
-    }
-    return true;
-}
-
 /* Let a call read the parameters of this network, as the tape has none; the network
  * must be of the same sizes. */
 static bool borrow_parameters(pending_call *c, const tape_object *self, PyObject *from)
@@ -141,50 +123,162 @@ static bool borrow_parameters(pending_call *c, const tape_object *self, PyObject
     return true;
 }
 
-static PyObject *or_none(PyObject *object) { return object ? object : Py_None; }
+/* Run the core, its products made; false with an exception. */
+static bool compute(pending_call *c, products *p)
+{
+    c->gradients = &p->g;
+    const crnn_status status = call_compute(c);
+    if (status != CRNN_OK)
+        raise_status(status);
+    else if (p->parameters)
+        copy_bias_gradients(c, p);
+    return status == CRNN_OK;
+}
+
+static void free_products(products *p)
+{
+    Py_XDECREF(p->dx);
+    Py_XDECREF(p->dh0);
+    Py_XDECREF(p->parameters);
+    crnn_free(p->dw);
+}
+
+/* [dx, dh0, each parameter], None for those not needed. */
+static PyObject *list_products(const products *p, PyObject *const *needed, Py_ssize_t n)
+{
+    PyObject *found = PyList_New(n);
+    for (Py_ssize_t i = 0; found && i < n; i++) {
+        PyObject *product = i == 0          ? p->dx
+                            : i == 1        ? p->dh0
+                            : p->parameters ? PyList_GET_ITEM(p->parameters, i - 2)
+                                            : NULL;
+        const bool given = product && needed[i] == Py_True;
+        PyList_SET_ITEM(found, i, Py_NewRef(given ? product : Py_None));
+    }
+    return found;
+}
 
 const char tape_pullback_doc[] =
-    "pullback(d_output, d_h_n, input, hx, parameters, network=None, "
-    "by_rows=False, /)\n--\n\n"
+    "pullback(d_output, d_h_n, needs, network=None, /)\n--\n\n"
     "Gradients of the loss whose gradients by the results are given, None for "
     "zeros.\n\n"
-    "The next three say what is wanted: (d_input, d_hx, list in torch's "
-    "order), None for\nthe others.  network lends a tape without parameters "
-    "those of the call.  by_rows asks\nfor C order in place of Fortran's.";
+    "needs is a tuple of bools: of the input, hx, and each parameter in torch's "
+    "order; a\nlist of the same order, None for what is not needed.  network "
+    "lends a tape without\nparameters those of the call.";
 
-PyObject *tape_pullback(PyObject *op, PyObject *args)
+PyObject *tape_pullback(PyObject *op, PyObject *const *args, Py_ssize_t count)
 {
-    tape_object *self = (tape_object *)op;
-    PyObject *dy, *dhn, *network = Py_None, *result = NULL;
-    int x, hx, parameters, by_rows = 0;
-    if (!PyArg_ParseTuple(args, "OOppp|Op:pullback", &dy, &dhn, &x, &hx, &parameters,
-                          &network, &by_rows))
+    const tape_object *self = (const tape_object *)op;
+    if (count < 3 || count > 4 || !PyTuple_CheckExact(args[2])) {
+        PyErr_SetString(PyExc_TypeError,
+                        "pullback() takes d_output, d_h_n, needs and a network");
         return NULL;
+    }
     pending_call c = self->call;
-    if (!borrow_parameters(&c, self, network))
+    if (!borrow_parameters(&c, self, count == 4 ? args[3] : Py_None))
         return NULL;
-    PyObject *memory = Py_NewRef(c.memory);
+    const size_t kinds = c.net.weights[0].b_ih ? 4 : 2;
+    const Py_ssize_t n = PyTuple_GET_SIZE(args[2]);
+    if ((size_t)n != 2 + kinds * c.net.num_layers * c.net.num_directions) {
+        PyErr_SetString(PyExc_ValueError,
+                        "needs must have a bool for input, hx and each parameter");
+        return NULL;
+    }
+    PyObject *memory = Py_NewRef(c.memory), *result = NULL;
+    PyObject *const *needed = &PyTuple_GET_ITEM(args[2], 0);
+    bool parameters = false;
+    for (Py_ssize_t i = 2; i < n; i++)
+        parameters = parameters || needed[i] == Py_True;
     products p = {0};
     const call_axes *axes = &axes_of[c.layout];
-    c.gradients = &p.g;
-    if (read_gradient(&c, dy, "d_output", axes->y, &p.g.dy, &c.dy) &&
-        read_gradient(&c, dhn, "d_h_n", axes->states, &p.g.dhn, &c.dhn) &&
-        make_outputs(&c, &p, x, hx, parameters)) {
-        const crnn_status status = call_compute(&c);
-        if (status != CRNN_OK) {
-            raise_status(status);
-        } else {
-            if (p.parameters)
-                copy_bias_gradients(&c, &p);
-            if (!by_rows || !p.parameters || order_by_rows(&c, p.parameters))
-                result = PyTuple_Pack(3, or_none(p.dx), or_none(p.dh0),
-                                      or_none(p.parameters));
-        }
-    }
-    Py_XDECREF(p.dx);
-    Py_XDECREF(p.dh0);
-    Py_XDECREF(p.parameters);
-    crnn_free(p.dw);
+    if (read_gradient(&c, args[0], "d_output", axes->y, &p.g.dy, &c.dy) &&
+        read_gradient(&c, args[1], "d_h_n", axes->states, &p.g.dhn, &c.dhn) &&
+        make_outputs(&c, &p, needed[0] == Py_True, needed[1] == Py_True, parameters) &&
+        compute(&c, &p))
+        result = list_products(&p, needed, n);
+    free_products(&p);
     Py_DECREF(memory);
+    return result;
+}
+
+/* Bind an incoming gradient that can be read as it is, or None. */
+static bool bind_gradient(pending_call *c, PyObject *array, const char *axes,
+                          crnn_view *view, PyObject **kept)
+{
+    if (array == Py_None)
+        return true;
+    *kept = array;
+    return array_is_plain(array, c->type_num) &&
+           array_bind((PyArrayObject *)array, axes, &c->sizes, view) < 0 &&
+           call_can_read(c, view);
+}
+
+/* {"input": dx, "hx": dh0 if there is one, and each parameter by its name} */
+static PyObject *name_products(const module_state *state, const products *p,
+                               PyObject *names)
+{
+    const Py_ssize_t n = PyList_GET_SIZE(p->parameters);
+    if (!PyTuple_CheckExact(names) || PyTuple_GET_SIZE(names) != n)
+        return PyErr_Format(PyExc_ValueError, "names must be a tuple of %zd", n);
+    PyObject *found = PyDict_New();
+    bool failed = !found || PyDict_SetItem(found, state->input, p->dx) < 0 ||
+                  (p->dh0 && PyDict_SetItem(found, state->hx, p->dh0) < 0);
+    for (Py_ssize_t i = 0; i < n && !failed; i++)
+        failed = PyDict_SetItem(found, PyTuple_GET_ITEM(names, i),
+                                PyList_GET_ITEM(p->parameters, i)) < 0;
+    if (failed)
+        Py_CLEAR(found);
+    return found;
+}
+
+const char tape_gradients_doc[] =
+    "gradients(names, d_output=None, d_h_n=None, /)\n--\n\n"
+    "All gradients as a dict: of \"input\", of \"hx\" where it was given, and of the "
+    "parameters\nunder these names.  None where the arguments cannot be read as they "
+    "are.";
+
+PyObject *tape_gradients(PyObject *op, PyObject *const *args, Py_ssize_t count)
+{
+    tape_object *self = (tape_object *)op;
+    const module_state *state = state_of(self->call.self);
+    if (!state)
+        return NULL;
+    pending_call c = self->call;
+    const call_axes *axes = &axes_of[c.layout];
+    products p = {0};
+    if (!c.memory || count < 1 || count > 3 - c.self->is_cell ||
+        (count > 1 && !bind_gradient(&c, args[1], axes->y, &p.g.dy, &c.dy)) ||
+        (count > 2 && !bind_gradient(&c, args[2], axes->states, &p.g.dhn, &c.dhn)))
+        Py_RETURN_NONE;
+    PyObject *result = NULL;
+    if (make_outputs(&c, &p, true, self->h0, true) && compute(&c, &p))
+        result = name_products(state, &p, args[0]);
+    free_products(&p);
+    return result;
+}
+
+static PyObject *shape_of(const axis_sizes *sizes, const char *axes)
+{
+    PyObject *shape = PyTuple_New((Py_ssize_t)strlen(axes));
+    for (Py_ssize_t i = 0; shape && axes[i]; i++) {
+        PyObject *size = PyLong_FromSize_t(SIZE(sizes, axes[i]));
+        if (size)
+            PyTuple_SET_ITEM(shape, i, size);
+        else
+            Py_CLEAR(shape);
+    }
+    return shape;
+}
+
+PyObject *tape_shapes(PyObject *op, void *unused)
+{
+    (void)unused;
+    const pending_call *c = &((tape_object *)op)->call;
+    PyObject *y = shape_of(&c->sizes, axes_of[c->layout].y), *result = NULL;
+    PyObject *h = y ? shape_of(&c->sizes, axes_of[c->layout].states) : NULL;
+    if (h)
+        result = c->self->is_cell ? PyTuple_Pack(1, y) : PyTuple_Pack(2, y, h);
+    Py_XDECREF(y);
+    Py_XDECREF(h);
     return result;
 }

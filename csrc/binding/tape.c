@@ -46,7 +46,7 @@ static bool prepare(tape_object *tape)
 {
     pending_call *c = &tape->call;
     const network_object *network = c->self;
-    if (!network->is_transient) {
+    if (!network->is_constant) {
         PyObject *snapshot = network_snapshot(network, &c->net.weights);
         if (!snapshot)
             return false;
@@ -65,36 +65,33 @@ static bool prepare(tape_object *tape)
     return tape->states || PyErr_NoMemory();
 }
 
-PyObject *network_record(PyObject *op, PyObject *args, PyObject *kwargs)
+/* A new tape, empty. */
+static tape_object *new_tape(const module_state *state)
 {
-    network_object *network = (network_object *)op;
-    const module_state *state = state_of(network);
-    if (!state)
-        return NULL;
     PyTypeObject *type = (PyTypeObject *)state->tape_type;
-    tape_object *tape = (tape_object *)type->tp_alloc(type, 0);
-    if (!tape)
-        return NULL;
+    return (tape_object *)type->tp_alloc(type, 0);
+}
+
+/* Compute the call that a tape describes, and keep what it leaves: (*results, tape).
+ * Takes the reference to the tape. */
+static PyObject *record(tape_object *tape, network_object *network)
+{
     PyObject *results = NULL, *all = NULL;
     pending_call *c = &tape->call;
-    if (call_parse(c, &tape->extras, network, args, kwargs)) {
-        tape->network = Py_NewRef(op);
-        tape->x = Py_NewRef(c->x);
-        tape->h0 = Py_XNewRef(c->h0);
-        if (c->batch.masks) /* their memory is the arrays' */
-            tape->masks = Py_NewRef(kwargs ? PyDict_GetItemString(kwargs, "masks")
-                                           : PyTuple_GET_ITEM(args, 4));
-        pending_call forward;
-        if (prepare(tape)) {
-            forward = *c;
-            Py_INCREF(forward.memory);
-            results = call_finish(&forward);
-        }
-        if (network->is_transient) {
-            Py_CLEAR(c->memory);
-            Py_CLEAR(network->memory);
-            c->net.weights = network->weights = NULL;
-        }
+    tape->network = Py_NewRef((PyObject *)network);
+    tape->x = Py_NewRef(c->x);
+    tape->h0 = Py_XNewRef(c->h0);
+    c->batch.num_steps = SIZE(&c->sizes, 'T');
+    c->batch.num_rows = SIZE(&c->sizes, 'B');
+    if (prepare(tape)) {
+        pending_call forward = *c;
+        Py_INCREF(forward.memory);
+        results = call_finish(&forward);
+    }
+    if (network->is_transient) {
+        Py_CLEAR(c->memory);
+        Py_CLEAR(network->memory);
+        c->net.weights = network->weights = NULL;
     }
     if (results && PyTuple_CheckExact(results))
         all = PyTuple_Pack(3, PyTuple_GET_ITEM(results, 0),
@@ -106,14 +103,70 @@ PyObject *network_record(PyObject *op, PyObject *args, PyObject *kwargs)
     return all;
 }
 
+PyObject *network_record(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    network_object *network = (network_object *)op;
+    const module_state *state = state_of(network);
+    tape_object *tape = state ? new_tape(state) : NULL;
+    if (!tape)
+        return NULL;
+    if (!call_parse(&tape->call, &tape->extras, network, args, kwargs)) {
+        Py_DECREF(tape);
+        return NULL;
+    }
+    if (tape->call.batch.masks) /* their memory is the arrays' */
+        tape->masks = Py_NewRef(kwargs ? PyDict_GetItemString(kwargs, "masks")
+                                       : PyTuple_GET_ITEM(args, 4));
+    return record(tape, network);
+}
+
+const char network_record_directly_doc[] =
+    "_record_directly(x, hx, /)\n--\n\n"
+    "As _record(), where the arguments can go to the core as they are; else None.";
+
+PyObject *network_record_directly(PyObject *op, PyObject *const *args, Py_ssize_t count)
+{
+    network_object *network = (network_object *)op;
+    const module_state *state = state_of(network);
+    if (!state)
+        return NULL;
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "_record_directly() takes x and hx");
+        return NULL;
+    }
+    tape_object *tape = new_tape(state);
+    if (!tape)
+        return NULL;
+    if (call_start_directly(&tape->call, network, state->variant, args[0], args[1]))
+        return record(tape, network);
+    Py_DECREF(tape);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
-    {"pullback", tape_pullback, METH_VARARGS, tape_pullback_doc},
+    {"pullback", (PyCFunction)(void (*)(void))tape_pullback, METH_FASTCALL,
+     tape_pullback_doc},
+    {"gradients", (PyCFunction)(void (*)(void))tape_gradients, METH_FASTCALL,
+     tape_gradients_doc},
+    {0},
+};
+
+static PyObject *get_dtype(PyObject *op, void *unused)
+{
+    (void)unused;
+    return (PyObject *)PyArray_DescrFromType(((tape_object *)op)->call.type_num);
+}
+
+static PyGetSetDef properties[] = {
+    {"shapes", tape_shapes, NULL, "Of the results of the call, a tuple each.", NULL},
+    {"dtype", get_dtype, NULL, "Of the call.", NULL},
     {0},
 };
 
 static PyType_Slot slots[] = {
     {Py_tp_doc, "What a call left behind to be backpropagated."},
     {Py_tp_methods, methods},
+    {Py_tp_getset, properties},
     {Py_tp_traverse, SLOT(traverse)},
     {Py_tp_dealloc, SLOT(dealloc)},
     {0},

@@ -5,10 +5,14 @@
 
 #include "adjoint.h"
 
-/* A chunk of rows over time should stay in the second cache with its products. */
-#define CHUNK_BYTES ((size_t)128 << 10)
+/* A chunk of rows over time should stay in the second cache with its products, and one
+ * panel of it in the first. */
+#define CHUNK_BYTES ((size_t)512 << 10)
 #define MOST_CHUNK ((size_t)512)
 #define LEAST_CHUNK ((size_t)32)
+#define PANEL_BYTES ((size_t)256)
+#define LINE ((size_t)64)
+#define FOLD ((size_t)2048)
 
 static size_t panels_size(size_t k, size_t cols, size_t panel)
 {
@@ -41,26 +45,44 @@ static void take_panels(crnn_adjoint *a, crnn_scratch *m)
     }
 }
 
+/* Whether inputs of a layer must be copied before they can be read as they lie. */
+static bool copies_inputs(const crnn_call *call)
+{
+    return (call->net->num_layers > 1 && call->batch->masks) ||
+           call->batch->x.stride[2] != (ptrdiff_t)call->net->kernels->element;
+}
+
 static void take_collectors(crnn_adjoint *a, crnn_scratch *m)
 {
     const crnn_network *net = a->d.call.net;
+    const size_t element = net->kernels->element, H = net->hidden_size;
     const size_t inputs =
-        crnn_max(net->input_size,
-                 net->num_layers > 1 ? net->num_directions * net->hidden_size : 0);
-    const size_t count = crnn_max(a->chunk, crnn_max(inputs, net->hidden_size));
-    const size_t element = net->kernels->element;
+        crnn_max(net->input_size, net->num_layers > 1 ? net->num_directions * H : 0);
+    const size_t narrow = CRNN_NARROW * net->kernels->lanes;
+    const size_t count = crnn_max(a->chunk, crnn_max(H, narrow));
+    a->panel_dz = PANEL_BYTES / element;
+    a->panel_rows = crnn_max(net->kernels->panel(H), LINE / element);
     a->collectors = crnn_take(m, a->num_shares, sizeof *a->collectors);
     for (size_t i = 0; i < a->num_shares; i++) {
-        crnn_collector c;
+        crnn_collector c = {0};
         c.x = crnn_take(m, count, sizeof *c.x);
         c.x_reverse = crnn_take(m, count, sizeof *c.x_reverse);
         c.y = crnn_take(m, count, sizeof *c.y);
-        c.input = crnn_take(m, crnn_mul(a->chunk, inputs), element);
-        c.state = crnn_take(m, a->chunk, a->d.call.state_bytes);
-        c.dz = crnn_take(m, a->chunk, a->d.call.state_bytes);
+        if (copies_inputs(&a->d.call))
+            c.copies = crnn_take(m, crnn_mul(a->chunk, inputs), element);
+        c.dz = crnn_take(m, panels_size(a->chunk, H, a->panel_dz), element);
+        c.panels = crnn_take(
+            m, panels_size(a->chunk, crnn_max(inputs, H), a->panel_rows), element);
+        c.turned = crnn_take(m, crnn_mul(crnn_min(inputs, narrow), H), element);
         if (m->base)
             a->collectors[i] = c;
     }
+}
+
+/* Rows a multiple of so many bytes apart would meet in half of the sets of a cache. */
+static size_t row_bytes_of(size_t bytes)
+{
+    return bytes % FOLD == 0 ? crnn_add(bytes, LINE) : bytes;
 }
 
 static crnn_adjoint *lay_out(const crnn_network *net, const crnn_batch *batch,
@@ -75,14 +97,14 @@ static crnn_adjoint *lay_out(const crnn_network *net, const crnn_batch *batch,
                         .num_shares = plan->threads > 1 ? 2 * plan->threads : 1};
     crnn_take_division(&a->d, &m);
     const size_t state_bytes = a->d.call.state_bytes;
-    a->chunk = crnn_min(CHUNK_BYTES / crnn_max(state_bytes, 1), MOST_CHUNK);
-    a->chunk = crnn_max(a->chunk, LEAST_CHUNK);
     a->all = (crnn_run){.call = &a->d.call, .num_rows = batch->num_rows};
     const size_t rows = crnn_mul(batch->num_steps, batch->num_rows);
-    const size_t width = crnn_mul(rows, net->num_directions);
-    a->dz = crnn_take(&m, width, state_bytes);
+    a->chunk = crnn_min(CHUNK_BYTES / crnn_max(state_bytes, 1), MOST_CHUNK);
+    a->chunk = crnn_min(crnn_max(a->chunk, LEAST_CHUNK), crnn_max(rows, 1));
+    a->row_bytes = row_bytes_of(crnn_mul(state_bytes, net->num_directions));
+    a->dz = crnn_take(&m, rows, a->row_bytes);
     if (net->num_layers > 1)
-        a->below = crnn_take(&m, width, state_bytes);
+        a->below = crnn_take(&m, rows, a->row_bytes);
     take_panels(a, &m);
     take_collectors(a, &m);
     *used = m.used;

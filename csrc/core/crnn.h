@@ -183,10 +183,10 @@ crnn_division *crnn_forward_prepare(const crnn_network *net, const crnn_batch *b
 crnn_status crnn_forward_run(crnn_division *call, const crnn_team *team,
                              const crnn_watch *watch);
 
-/* Gradients of the parameters of one layer and direction: of w_ih and w_hh with their
- * layout, and of either bias. */
+/* Gradients of the parameters of one layer and direction: of the matrices, a row for
+ * each hidden unit, and of either bias. */
 typedef struct {
-    void *w_ih; /* [I][H], above layer 0 [D*H][H] */
+    void *w_ih; /* [H][I], above layer 0 [H][D*H] */
     void *w_hh; /* [H][H] */
     void *b;    /* [H], or NULL */
 } crnn_weight_gradients;
