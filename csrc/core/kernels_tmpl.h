@@ -29,6 +29,9 @@ INLINE vf load(const real *p, size_t n, bool whole)
 #define MAX_ROWS 8
 #define MAX_TILE 16
 
+#define FAR_APART 2048 /* bytes */
+#define ROWS_AHEAD 6
+
 INLINE void activate(vf *a, int count, crnn_activation activation)
 {
     UNROLL
@@ -64,6 +67,29 @@ INLINE void finish(const vf *acc, vf *h, int count, bool whole,
         activate(h, count, CRNN_TANH);
     else
         activate(h, count, CRNN_RELU);
+}
+
+/* Add up the products of some inputs; ahead: ask for rows of w before they are used. */
+INLINE void accumulate(vf *acc, const real *const *x, ptrdiff_t x_step, const real *w,
+                       size_t w_step, size_t first, size_t last, int mr, int nv,
+                       size_t n, bool whole, bool ahead)
+{
+    for (size_t k = first; k < last; k++, w += w_step) {
+        vf wk[MAX_TILE];
+        UNROLL
+        for (int v = 0; v < nv; v++) {
+            wk[v] = load(w + v * VF_N, n, whole || v < nv - 1);
+            if (ahead)
+                __builtin_prefetch(w + ROWS_AHEAD * w_step + v * VF_N);
+        }
+        UNROLL
+        for (int r = 0; r < mr; r++) {
+            vf xk = vf_set1(x[r][(ptrdiff_t)k * x_step]);
+            UNROLL
+            for (int v = 0; v < nv; v++)
+                acc[r * nv + v] = vf_fma(xk, wk[v], acc[r * nv + v]);
+        }
+    }
 }
 
 /*
@@ -102,19 +128,14 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
         UNROLL
         for (int r = 0; r < mr; r++)
             x[r] = term->x[row + r];
-        for (size_t k = term->first; k < k_end; k++, w += w_step) {
-            vf wk[MAX_TILE];
-            UNROLL
-            for (int v = 0; v < nv; v++)
-                wk[v] = load(w + v * VF_N, n, whole || v < nv - 1);
-            UNROLL
-            for (int r = 0; r < mr; r++) {
-                vf xk = vf_set1(x[r][(ptrdiff_t)k * x_step]);
-                UNROLL
-                for (int v = 0; v < nv; v++)
-                    acc[r * nv + v] = vf_fma(xk, wk[v], acc[r * nv + v]);
-            }
-        }
+        /* A single row waits for w.  The machine itself foresees the next lines only
+         * where rows are near to each other. */
+        if (mr == 1 && w_step * sizeof(real) >= FAR_APART)
+            accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
+                       true);
+        else
+            accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
+                       false);
     }
 
     vf h[MAX_TILE];

@@ -10,8 +10,7 @@
  * Max error in float32: 1.0 ulp, near 1; of all floats 0.08 % are not correctly rounded
  * (benchmarks/tanh_exhaustive.py).  In float64 1.0 ulp seen, near 1 (test_tanh.py).
  * Odd, monotone, never beyond +-1; subnormals and -0 come back as they are; infinity
- * becomes
- * 1.  A NaN does too: cell_forward() puts it back.
+ * becomes 1.  A NaN does too: cell_forward() puts it back.
  */
 #if CRNN_REAL_BITS == 32
 #define SATURATED 9.125f /* tanh rounds to 1 from 9.011 on */

@@ -20,8 +20,8 @@
 #define MEETING_NS 100000000u /* how long that is good for, */
 #define FORGET_NS 1000000000u /* and where workers sleep */
 #define SOON_NS 50000u        /* calls that follow each other in this time will go on */
-#define SHORTEST_PAUSE 16u    /* after waiting in vain, as a multiple of that time */
-#define LONGEST_PAUSE 1024u
+#define SHORTEST_PAUSE 4u     /* after waiting in vain, as a multiple of that time */
+#define LONGEST_PAUSE 128u
 
 static atomic_bool taken;
 static atomic_size_t setting; /* 0: as many members as CPUs */
