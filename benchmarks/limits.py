@@ -68,13 +68,24 @@ def cache_sizes():
     return tuple(sizes[level] for level in "123")
 
 
-def measure(seconds=0.1):
-    """The Machine, each of its numbers the best of trials over so many seconds."""
+def peaks():
+    """The functions of peak.c."""
     lib = library(Path(__file__).with_name("peak.c"), "-ffp-contract=fast")
     lib.peak_flops.restype = lib.read_rate.restype = ctypes.c_double
     lib.peak_flops.argtypes = [ctypes.c_double]
     lib.read_rate.argtypes = [ctypes.c_size_t, ctypes.c_double]
-    sizes = cache_sizes()
+    return lib
+
+
+def block_rates(hidden_sizes, seconds=0.1):
+    """Bytes/s at which blocks are read that are as large as W_hh of these sizes."""
+    lib = peaks()
+    return [lib.read_rate(4 * H * H, seconds) for H in hidden_sizes]
+
+
+def measure(seconds=0.1):
+    """The Machine, each of its numbers the best of trials over so many seconds."""
+    lib, sizes = peaks(), cache_sizes()
     # Half of a level, so that nothing else drives the block out; DRAM: far from cached.
     blocks = [size // 2 for size in sizes] + [max(4 * sizes[-1], 64 << 20)]
     rates = tuple(lib.read_rate(block, seconds) for block in blocks)
