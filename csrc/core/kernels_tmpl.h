@@ -29,7 +29,7 @@ INLINE vf load(const real *p, size_t n, bool whole)
 #define MAX_ROWS 8
 #define MAX_TILE 16
 
-#define FAR_APART 2048 /* bytes */
+#define MANY_INPUTS 768
 #define ROWS_AHEAD 6
 
 INLINE void activate(vf *a, int count, crnn_activation activation)
@@ -128,9 +128,9 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
         UNROLL
         for (int r = 0; r < mr; r++)
             x[r] = term->x[row + r];
-        /* A single row waits for w.  The machine itself foresees the next lines only
-         * where rows are near to each other. */
-        if (mr == 1 && w_step * sizeof(real) >= FAR_APART)
+        /* A single row waits for w, and longest where that is beyond the second cache.
+         */
+        if (mr == 1 && term->k >= MANY_INPUTS)
             accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
                        true);
         else

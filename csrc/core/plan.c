@@ -157,8 +157,7 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
     crnn_plan plan = {.threads = 1, .share = 1, .part_rows = crnn_min(B, MOST_ROWS)};
     plan.parts = B > MOST_ROWS ? (B - 1) / MOST_ROWS + 1 : 1;
     plan.span_steps = span_steps(net, plan.part_rows, T);
-    const bool pays = uses >= 32;
-    plan.packed = pays && B > 1 && is_strided_badly(net);
+    plan.packed = uses >= (B > 1 ? 32 : 64) && is_strided_badly(net);
     if (team->size < 2 || (!team->calm && !team->preferred))
         return plan;
 
@@ -187,7 +186,7 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
     }
     /* A lane's columns of a whole row are too short to be read as a stream. */
     if (plan.schedule == CRNN_COLUMNS)
-        plan.packed = pays;
+        plan.packed = uses >= 32;
     if (plan.schedule == CRNN_LAYERS)
         plan.span_steps = crnn_min(plan.span_steps, stagger);
     if (plan.schedule == CRNN_ROWS) {
