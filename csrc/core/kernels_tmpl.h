@@ -216,15 +216,16 @@ static void affine_rows(const crnn_affine *a, size_t row, size_t end,
  * two rows reads all of w for little arithmetic. */
 static void affine(const crnn_affine *a)
 {
+    if (a->rows == 0)
+        return;
     if (a->rows == 1) {
         affine_rows(a, 0, 1, shapes + FIRST_OF_ONE_ROW);
         return;
     }
     const size_t tiles = (a->rows + shapes->rows - 1) / shapes->rows;
-    const size_t rows = tiles ? a->rows / tiles : 0;
-    const size_t middle = tiles ? a->rows % tiles * (rows + 1) : 0;
-    affine_rows(a, 0, middle, widest_of(rows + 1));
-    affine_rows(a, middle, a->rows, widest_of(rows));
+    const size_t rows = a->rows / tiles, larger = a->rows % tiles;
+    affine_rows(a, 0, larger * (rows + 1), widest_of(rows + 1));
+    affine_rows(a, larger * (rows + 1), a->rows, widest_of(rows));
 }
 
 /* y[i] = f(y[i], x[i]) for all i; a is y and b is x in the expression. */
