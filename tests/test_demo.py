@@ -1,6 +1,7 @@
 """`python -m crnn`: what a first user runs, as that user runs it."""
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -86,7 +87,7 @@ def test_demo_where_the_terminal_knows_only_ascii():
     result = subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH + code],
         capture_output=True,
-        env={"PYTHONIOENCODING": "ascii", "PATH": ""},
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
         timeout=120,
     )
     assert result.returncode == 0, result.stderr
