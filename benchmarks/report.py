@@ -85,14 +85,14 @@ One thread. Where time grows linearly, columns stay level or fall.
 BETWEEN = """\
 - The activation: of T128 B32 H256 tanh takes {share:.0%}, measured by relu instead.
 - One row reads W_hh at every step. The limit takes the best rate of the cache level
-  that has room for it; blocks of its very size are read at {rates} GB/s:
+  that has room for it; blocks of its very size are read, in GB/s, at
+  {rates}:
   they lie in pages as they come, and some sets of the cache are full before others.
 - The peak is that of multiply-adds in registers alone, at the clock that they allow.
 - With few inputs or units a vector's 16 lanes and a tile's registers are partly empty.
 - On several threads, one row meets at a barrier after every step. That takes 0.1 us
   where processors are near to each other, ten times that where a hypervisor has parted
-  them; crnn times it, and goes by it in choosing between one thread and several.
-"""
+  them; crnn times it, and goes by it in choosing between one thread and several."""
 
 README = """\
 {setting}

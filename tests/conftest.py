@@ -1,10 +1,14 @@
 """Fixtures: the ISA that computes, and torch where it is installed."""
 
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 
 import crnn
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 # A shell lets what it runs in the background ignore this; tests of it could not end.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -16,6 +20,15 @@ def isa(request):
     before = crnn._core.set_isa(request.param)
     yield request.param
     crnn._core.set_isa(before)
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """Imports a script of notebooks/ by name; skips where what it needs is missing."""
+    if not NOTEBOOKS.is_dir():
+        pytest.skip("needs the notebooks of the source tree")
+    monkeypatch.setattr(sys, "path", [str(NOTEBOOKS), *sys.path])
+    return lambda name: pytest.importorskip(name, reason="a package is missing")
 
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,13 @@
 """The estimators that say numbers and labels, beside the same networks in torch."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
+from test_estimators_bits import TARGETS, WORDS
 
 from crnn import demo
 from crnn.estimators import SequenceClassifier, SequenceRegressor, SequenceTagger
 
-TWIN = Path(__file__).parent.parent / "notebooks" / "torch_twin.py"
-WORDS = ["abba", "bab", "aab", "b", "abab", "bbb", "aaaa", "ba"]
 SMALL = {"hidden_size": 5, "epochs": 20, "batch_size": 3, "embedding_dim": 4}
-TARGETS = {
-    SequenceClassifier: [word[0] for word in WORDS],
-    SequenceRegressor: [float(len(word)) for word in WORDS],
-    SequenceTagger: [[letter == word[0] for letter in word] for word in WORDS],
-}
 KINDS = [
     (SequenceClassifier, {"bidirectional": True}),
     (SequenceClassifier, {"pairs": True, "pooling": "mean", "bias": False}),
@@ -30,15 +21,10 @@ KINDS = [
 each = pytest.mark.parametrize(("kind", "options"), KINDS)
 
 
-@pytest.fixture(scope="module")
-def twins(torch):
+@pytest.fixture
+def twins(torch, script):
     """The module of the twins in torch."""
-    if not TWIN.is_file():
-        pytest.skip("needs the notebooks of the source tree")
-    spec = importlib.util.spec_from_file_location("torch_twin", TWIN)
-    twins = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(twins)
-    return twins
+    return script("torch_twin")
 
 
 def data(kind, options):

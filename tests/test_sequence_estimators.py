@@ -1,9 +1,7 @@
 """The estimators that say sequences: small tasks, gradients, searches, files, bits."""
 
 import datetime
-import importlib.util
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ from crnn import search
 from crnn.estimators import Seq2Seq, SequenceGenerator, SequenceTranscriber
 from crnn.estimators.decoder import Decoder
 
-TWINS = Path(__file__).parent.parent / "notebooks" / "torch_sequence_twin.py"
 WORDS = ["abba", "bab", "aab", "b", "abab", "bbb", "aaaa", "ba"]
 SMALL = {"hidden_size": 5, "epochs": 2, "batch_size": 3, "embedding_dim": 4}
 VECTORS = np.random.default_rng(0).normal(size=(8, 2, 3))
@@ -138,14 +135,9 @@ def test_gradients_by_finite_differences(kind, options):
 
 
 @pytest.fixture
-def twins(torch):
+def twins(torch, script):
     """The module of the twins in torch."""
-    if not TWINS.is_file():
-        pytest.skip("needs the notebooks of the source tree")
-    spec = importlib.util.spec_from_file_location("torch_sequence_twin", TWINS)
-    twins = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(twins)
-    return twins
+    return script("torch_sequence_twin")
 
 
 @each

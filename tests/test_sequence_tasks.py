@@ -1,7 +1,6 @@
 """Small versions of the tasks under notebooks/ whose answers are sequences."""
 
 import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,13 @@ pytestmark = pytest.mark.skipif(not NOTEBOOKS.is_dir(), reason="needs the source
 
 
 @pytest.fixture
-def data(monkeypatch):
+def data(script):
     """Imports a module of notebooks/; skips where its data are missing."""
-    monkeypatch.setattr(sys, "path", [str(NOTEBOOKS), *sys.path])
 
     def load(name, package):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
-        return importlib.import_module(name)
+        return script(name)
 
     return load
 

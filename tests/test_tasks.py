@@ -1,7 +1,6 @@
 """Small versions of the real tasks under notebooks/, where their data are installed."""
 
 import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,6 @@ from crnn.sequences import windows
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS.is_dir(), reason="needs the source tree")
-
-
-@pytest.fixture
-def script(monkeypatch):
-    """Imports a script by its name; skips where a package that it needs is missing."""
-    monkeypatch.setattr(sys, "path", [str(NOTEBOOKS), *sys.path])
-    return lambda name: pytest.importorskip(name, reason="a package is missing")
 
 
 def needs(package):

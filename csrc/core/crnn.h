@@ -116,7 +116,7 @@ typedef enum {
 /* Threads that the caller lends to a call. */
 typedef struct {
     size_t size; /* at least 1; 1 is the caller alone, and the functions may be NULL */
-    bool awake;  /* no member sleeps: run() costs little */
+    bool awake;  /* run() costs little, or more calls follow to share its cost */
     bool calm;   /* the caller has not waited in vain of late */
     unsigned meeting_ns;     /* what barrier() takes, 0: as usual */
     crnn_schedule preferred; /* wherever it can be; CRNN_ALONE: what costs least */

@@ -3,6 +3,8 @@
  */
 #include <immintrin.h>
 
+#include "vec_32_registers.h"
+
 #if CRNN_REAL_BITS == 32
 typedef float real;
 typedef __m512 vf;
@@ -79,21 +81,3 @@ typedef __mmask8 vm;
 #endif
 
 #define vf_mask(n) ((vm)((1u << (n)) - 1))
-
-/* Of the 32 registers 16 accumulate: enough to hide the latency of fma with one row or
- * eight. */
-#define VF_TILES(X)                                                                    \
-    X(8, 2)                                                                            \
-    X(8, 1)                                                                            \
-    X(7, 2)                                                                            \
-    X(7, 1)                                                                            \
-    X(6, 2)                                                                            \
-    X(6, 1)                                                                            \
-    X(5, 2)                                                                            \
-    X(5, 1)                                                                            \
-    X(4, 4)                                                                            \
-    X(4, 2)                                                                            \
-    X(4, 1)                                                                            \
-    X(3, 4)                                                                            \
-    X(3, 2)                                                                            \
-    X(3, 1) X(2, 8) X(2, 4) X(2, 2) X(2, 1) X(1, 16) X(1, 8) X(1, 4) X(1, 2) X(1, 1)

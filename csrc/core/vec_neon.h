@@ -3,6 +3,8 @@
  */
 #include <arm_neon.h>
 
+#include "vec_32_registers.h"
+
 #if CRNN_REAL_BITS == 32
 typedef float real;
 typedef float32x4_t vf;
@@ -50,23 +52,6 @@ typedef uint64x2_t vm;
     vreinterpretq_f64_u64(vaddq_u64(vshlq_n_u64(vreinterpretq_u64_f64(t), 52),         \
                                     vreinterpretq_u64_f64(vdupq_n_f64(1))))
 #endif
-
-/* As AVX-512: 32 registers. */
-#define VF_TILES(X)                                                                    \
-    X(8, 2)                                                                            \
-    X(8, 1)                                                                            \
-    X(7, 2)                                                                            \
-    X(7, 1)                                                                            \
-    X(6, 2)                                                                            \
-    X(6, 1)                                                                            \
-    X(5, 2)                                                                            \
-    X(5, 1)                                                                            \
-    X(4, 4)                                                                            \
-    X(4, 2)                                                                            \
-    X(4, 1)                                                                            \
-    X(3, 4)                                                                            \
-    X(3, 2)                                                                            \
-    X(3, 1) X(2, 8) X(2, 4) X(2, 2) X(2, 1) X(1, 16) X(1, 8) X(1, 4) X(1, 2) X(1, 1)
 
 /* The machine's own minimum and maximum let a NaN in a win; the specification gives b.
  */

@@ -19,9 +19,9 @@
 #define CRNN_MAX_THREADS ((size_t)1024)
 
 typedef struct {
-    size_t size;         /* members: 1 is the caller alone */
-    bool awake;          /* no member sleeps; to wake one costs some 5 us and more */
-    bool calm;           /* of late no call has lost by waiting for members */
+    size_t size; /* members: 1 is the caller alone */
+    bool awake;  /* no member sleeps, or calls follow so soon that to wake one pays */
+    bool calm;   /* of late no call has lost by waiting for members */
     unsigned meeting_ns; /* what a barrier took of late, 0: not known */
     unsigned forks;      /* how often the process had been forked when this began */
     /* NULL, or what the caller does again and again, each millisecond at least, while
