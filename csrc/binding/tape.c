@@ -55,9 +55,7 @@ static bool prepare(tape_object *tape)
     c->batch.num_state_rows = c->layout == PACKED
                                   ? SIZE(&c->sizes, 'N')
                                   : crnn_mul(c->batch.num_steps, c->batch.num_rows);
-    const size_t row = crnn_mul(SIZE(&c->sizes, 'F'), c->type_num == NPY_FLOAT ? 4 : 8);
-    const size_t bytes =
-        crnn_mul(network->num_layers, crnn_mul(c->batch.num_state_rows, row));
+    const size_t bytes = crnn_states_size(&c->net, c->batch.num_state_rows);
     if (bytes == CRNN_TOO_BIG)
         return raise_status(CRNN_OVERFLOW);
     tape->states = crnn_alloc(bytes);

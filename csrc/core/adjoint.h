@@ -1,10 +1,11 @@
 /*
  * adjoint.h - the state of one crnn_backward(), shared by backward.c, chain.c,
- * gradients.c, weights.c and collect.c.
+ * collect.c, gradients.c and weights.c.
  *
- * Layers come from the top.  For each, the chain goes back through time and leaves
- * dz[t] where dy[t] was; then dx, which is dy of the layer below, and the gradients of
- * the parameters are products over all steps and rows.
+ * Layers come from the top.  A layer goes back through time in spans of steps: the
+ * chain leaves dz of a span in memory that stays in cache, and from there dx, which is
+ * dy of the layer below, and the gradients of the parameters take it, as products over
+ * all rows of the span.
  */
 #ifndef CRNN_ADJOINT_H
 #define CRNN_ADJOINT_H
@@ -14,84 +15,103 @@
 /* Vectors of inputs that are few. */
 #define CRNN_NARROW ((size_t)2)
 
-/* Where a share collects the rows of its products, and those that it copies. */
+/* What the products over time read of a span, a row for each of its rows: as it lies,
+ * or copied into panels [cols / panel][rows][panel]. */
 typedef struct {
-    void **x, **x_reverse, **y; /* [chunk, or hidden units] */
-    char *copies;               /* [chunk] inputs that cannot be read in place */
-    char *dz, *panels;          /* [chunk] in panels: of dz; of inputs or states */
-    char *turned;               /* [inputs][H] where inputs are few */
-} crnn_collector;
+    char *first;
+    ptrdiff_t step; /* elements from one row to the next */
+    size_t panel;   /* columns of a panel, or 0 */
+    char *panels;   /* memory for them */
+    size_t width;   /* of those */
+} crnn_block;
+
+/* Pointers to the rows where a lane's chain stands, and where it goes next: dy, h. */
+typedef struct {
+    void **start, **h;
+} crnn_step;
+
+/* Pointers to the rows of a product: of as many as it takes up at once. */
+typedef struct {
+    void **x, **y;
+} crnn_pointers;
 
 typedef struct {
-    crnn_division d; /* first: tasks are handed a division */
+    crnn_division d;  /* first: tasks are handed a division; its stage is the span */
+    size_t direction; /* that the products over time are at */
+    size_t num_rows;  /* of the span */
     const crnn_gradients *g;
+    size_t span_steps;         /* of the longest span */
     void **back_ih, **back_hh; /* [L*D] panels of w_ih' [H][I] and w_hh' [H][H] */
     size_t panel_ih, panel_hh;
-    size_t panel_dz, panel_rows; /* elements of a panel of dz; of inputs and states */
-    char *dz, *below; /* [T][B][D*H] of this layer and of the one below, rows by rank */
-    size_t row_bytes; /* from one of these rows to the next */
-    crnn_run all;     /* every row */
-    double one;       /* of the network's dtype */
-    size_t chunk;     /* most rows of a product over time */
-    size_t num_shares;
-    crnn_collector *collectors; /* [num_shares] */
+    char *dz[2];         /* [span_steps + 1][B][H] of each direction, rows by rank */
+    size_t row_bytes;    /* from one of these rows to the next */
+    char *above, *below; /* [T][B][D*H] dy of a layer that is not the top one, dx of one
+                            that is not the first; rows by rank */
+    size_t between_bytes;                 /* from one of these rows to the next */
+    crnn_block gradients, inputs, states; /* dz, x, and h a step before */
+    crnn_block first_states;              /* h0: of the rows from num_kept on */
+    size_t num_kept;
+    char *turned;                  /* [inputs][H] where inputs are few: w_ih' */
+    crnn_step (*steps)[2];         /* [crnn_num_lanes()] */
+    crnn_run all;                  /* every row */
+    double one;                    /* of the network's dtype */
+    size_t num_shares, share_rows; /* most rows of a product for dx or dh0 */
+    crnn_pointers *pointers;       /* [num_shares] */
 } crnn_adjoint;
 
-/* The row of dz, or of the same place in below, for a rank of the call's order. */
-static inline char *crnn_dz_row(const crnn_adjoint *a, char *dz, size_t t, size_t rank,
-                                size_t direction)
+/* Where dz of a row lies, by its rank in the call's order: for a step of the span, or
+ * the one that the chain came from, which is the first or the last in this memory. */
+static inline char *crnn_dz_row(const crnn_adjoint *a, size_t direction, size_t t,
+                                size_t rank)
 {
-    const crnn_call *c = &a->d.call;
-    return dz + (t * c->batch->num_rows + rank) * a->row_bytes +
-           direction * c->state_bytes;
+    const crnn_stage *span = &a->d.stage;
+    const size_t step =
+        direction ? t + 1 - span->first : t + a->span_steps - span->last;
+    return a->dz[direction] + (step * a->d.call.batch->num_rows + rank) * a->row_bytes;
 }
 
-/* The steps of one product over time: the rows from this place on. */
+/* dy and dx of the layer that the stage says, by rank where they lie between layers. */
+crnn_sequence crnn_dy_sequence(const crnn_adjoint *a);
+crnn_sequence crnn_dx_sequence(const crnn_adjoint *a);
+
+/* A row of the span.  Chains and sums over time go through the rows in one order:
+ * backwards in the forward direction, both steps and ranks, and forwards in the
+ * other. */
 typedef struct {
     size_t t, rank;
-    size_t active; /* rows at step t */
+    size_t left; /* rows of the step that come after it */
 } crnn_place;
 
-/* Some steps of dx, and some hidden units of everything else. */
+crnn_place crnn_place_at(const crnn_adjoint *a, size_t n);
+crnn_place crnn_place_after(const crnn_adjoint *a, crnn_place at);
+
+/* The row of a [L*D][B][H] view. */
+char *crnn_state_row(const crnn_adjoint *a, const crnn_view *states, size_t rank);
+
+/* Find what the products over time read; true if a part of it has to be copied first,
+ * by crnn_copy_rows(): the rows first .. last-1 of the span. */
+bool crnn_find_blocks(crnn_adjoint *a);
+void crnn_copy_rows(const crnn_adjoint *a, size_t first, size_t last);
+
+/* A part of the products over time: some rows of dx and dh0, and some hidden units of
+ * the gradients of the parameters. */
 typedef struct {
-    crnn_adjoint *a;
-    crnn_collector *rows;
-    crnn_lane lane; /* for the watch */
-    size_t layer;
+    const crnn_adjoint *a;
+    const crnn_pointers *rows;
+    crnn_lane lane;               /* for the watch */
+    size_t first_row, last_row;   /* of the span */
+    size_t first_rank, last_rank; /* whose chains may end in it */
     size_t first_unit, last_unit;
-    size_t chunk; /* most rows to collect */
 } crnn_share;
 
-/* collect.c: the rows from a place on, those of the steps before last, at most a chunk;
- * their number.  The place becomes the one after them. */
-size_t crnn_collect(const crnn_share *s, crnn_place *at, size_t last,
-                    const crnn_sequence *sequence, size_t offset, void **rows);
-crnn_place crnn_place_at(const crnn_share *s, size_t t);
+/* Run the chain of a direction through the span; false when cancelled, as all of
+ * these. */
+bool crnn_run_chain(const crnn_adjoint *a, size_t lane, size_t direction);
+bool crnn_run_inputs(crnn_share *s);  /* dx */
+bool crnn_run_states(crnn_share *s);  /* dh0 */
+bool crnn_run_weights(crnn_share *s); /* the gradients of the parameters */
 
-/* What the share reads and writes row by row. */
-crnn_sequence crnn_dz_sequence(const crnn_share *s, char *dz);
-crnn_sequence crnn_mask_sequence(const crnn_share *s);
-
-/* Rows that a layer read, n from a place on: its inputs, masked; the states before. */
-void crnn_collect_inputs(const crnn_share *s, crnn_place at, size_t n);
-void crnn_collect_states(const crnn_share *s, crnn_place at, size_t n,
-                         size_t direction);
-
-/* The i-th row of a [L*D][B][H] view. */
-char *crnn_state_row(const crnn_share *s, const crnn_view *states, size_t direction,
-                     size_t rank);
-
-/* weights.c: the gradients of the parameters; false when cancelled. */
-bool crnn_run_weights(crnn_share *s, size_t direction);
-
-/* Run the chain of a layer in one direction over steps first .. last-1 of those it
- * walks, which begin at the end of the sequence in the forward direction; false when
- * cancelled. */
-bool crnn_run_chain(crnn_adjoint *a, crnn_lane *lane, size_t direction, size_t first,
-                    size_t last);
-
-/* A share of dx, dh0 and the gradients of the parameters of the layer; false when
- * cancelled. */
-bool crnn_run_share(crnn_adjoint *a, size_t share);
+/* Once a direction's last span is done. */
+void crnn_end_weights(const crnn_adjoint *a);
 
 #endif

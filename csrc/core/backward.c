@@ -5,38 +5,44 @@
 
 #include "adjoint.h"
 
-/* A chunk of rows over time should stay in the second cache with its products, and one
- * panel of it in the first. */
-#define CHUNK_BYTES ((size_t)512 << 10)
-#define MOST_CHUNK ((size_t)512)
-#define LEAST_CHUNK ((size_t)32)
-#define PANEL_BYTES ((size_t)256)
+/* What a span leaves for the products over time should stay in the second cache. */
+#define SPAN_BYTES ((size_t)512 << 10)
+/* Rows of dz and dx that stay there beside their matrix. */
+#define SHARE_BYTES ((size_t)128 << 10)
+#define LEAST_ROWS ((size_t)32)
+#define DZ_PANEL ((size_t)256) /* bytes */
 #define LINE ((size_t)64)
-#define FOLD ((size_t)2048)
 
 static size_t panels_size(size_t k, size_t cols, size_t panel)
 {
     return crnn_mul(k, crnn_add(cols, panel - 1) / panel * panel);
 }
 
-static bool wants_inputs(const crnn_adjoint *a, size_t index)
+/* Of any layer. */
+static size_t most_inputs(const crnn_network *net)
 {
-    return index >= a->d.call.net->num_directions || a->g->dx.data;
+    return crnn_max(net->input_size,
+                    net->num_layers > 1 ? net->num_directions * net->hidden_size : 0);
 }
 
-static void take_panels(crnn_adjoint *a, crnn_scratch *m)
+static bool wants_inputs(const crnn_adjoint *a, size_t layer)
+{
+    return layer > 0 || a->g->dx.data;
+}
+
+static void take_matrices(crnn_adjoint *a, crnn_scratch *m)
 {
     const crnn_network *net = a->d.call.net;
     const size_t count = net->num_layers * net->num_directions, H = net->hidden_size;
     const size_t element = net->kernels->element;
     a->panel_hh = crnn_panel_of(&a->d.call);
-    a->panel_ih = net->kernels->panel(a->chunk);
+    a->panel_ih = net->kernels->panel(a->share_rows);
     a->back_ih = crnn_take(m, count, sizeof *a->back_ih);
     a->back_hh = crnn_take(m, count, sizeof *a->back_hh);
     for (size_t i = 0; i < count; i++) {
         const size_t inputs = crnn_inputs_of(net, i);
         void *hh = crnn_take(m, panels_size(H, H, a->panel_hh), element), *ih = NULL;
-        if (wants_inputs(a, i))
+        if (wants_inputs(a, i / net->num_directions))
             ih = crnn_take(m, panels_size(H, inputs, a->panel_ih), element);
         if (m->base) {
             a->back_ih[i] = ih;
@@ -45,44 +51,62 @@ static void take_panels(crnn_adjoint *a, crnn_scratch *m)
     }
 }
 
-/* Whether inputs of a layer must be copied before they can be read as they lie. */
-static bool copies_inputs(const crnn_call *call)
+static crnn_block take_block(crnn_scratch *m, size_t rows, size_t cols, size_t width,
+                             size_t element)
 {
-    return (call->net->num_layers > 1 && call->batch->masks) ||
-           call->batch->x.stride[2] != (ptrdiff_t)call->net->kernels->element;
+    return (crnn_block){.panels = crnn_take(m, panels_size(rows, cols, width), element),
+                        .width = width};
 }
 
-static void take_collectors(crnn_adjoint *a, crnn_scratch *m)
+/* The steps of a span, and everything that has a row for each of its rows. */
+static void take_span(crnn_adjoint *a, crnn_scratch *m)
 {
-    const crnn_network *net = a->d.call.net;
+    const crnn_call *call = &a->d.call;
+    const crnn_network *net = call->net;
+    const size_t T = call->batch->num_steps, B = call->batch->num_rows;
     const size_t element = net->kernels->element, H = net->hidden_size;
-    const size_t inputs =
-        crnn_max(net->input_size, net->num_layers > 1 ? net->num_directions * H : 0);
-    const size_t narrow = CRNN_NARROW * net->kernels->lanes;
-    const size_t count = crnn_max(a->chunk, crnn_max(H, narrow));
-    a->panel_dz = PANEL_BYTES / element;
-    a->panel_rows = crnn_max(net->kernels->panel(H), LINE / element);
-    a->collectors = crnn_take(m, a->num_shares, sizeof *a->collectors);
-    for (size_t i = 0; i < a->num_shares; i++) {
-        crnn_collector c = {0};
-        c.x = crnn_take(m, count, sizeof *c.x);
-        c.x_reverse = crnn_take(m, count, sizeof *c.x_reverse);
-        c.y = crnn_take(m, count, sizeof *c.y);
-        if (copies_inputs(&a->d.call))
-            c.copies = crnn_take(m, crnn_mul(a->chunk, inputs), element);
-        c.dz = crnn_take(m, panels_size(a->chunk, H, a->panel_dz), element);
-        c.panels = crnn_take(
-            m, panels_size(a->chunk, crnn_max(inputs, H), a->panel_rows), element);
-        c.turned = crnn_take(m, crnn_mul(crnn_min(inputs, narrow), H), element);
+    const size_t inputs = most_inputs(net);
+    const bool together = call->plan->schedule == CRNN_DIRECTIONS;
+    const size_t rows =
+        crnn_max(SPAN_BYTES / crnn_max(call->state_bytes, 1), LEAST_ROWS);
+    a->span_steps = together ? T : crnn_min(crnn_max(rows / crnn_max(B, 1), 1), T);
+    a->row_bytes = crnn_row_step(call->state_bytes);
+    for (size_t dir = 0; dir < net->num_directions; dir++)
+        a->dz[dir] = dir && !together
+                         ? a->dz[0]
+                         : crnn_take(m, crnn_mul(a->span_steps + 1, B), a->row_bytes);
+    const size_t most = crnn_mul(a->span_steps, B);
+    /* Lanes run across inputs and states: their panels are as wide as a tile. */
+    const size_t tile = crnn_max(net->kernels->panel(most), LINE / element);
+    a->gradients = take_block(m, most, H, DZ_PANEL / element, element);
+    a->inputs = take_block(m, most, inputs, tile, element);
+    a->states = take_block(m, most, H, tile, element);
+}
+
+static void take_steps(crnn_adjoint *a, crnn_scratch *m)
+{
+    const size_t lanes = crnn_num_lanes(&a->d.call), rows = a->d.call.plan->part_rows;
+    a->steps = crnn_take(m, lanes, sizeof *a->steps);
+    for (size_t i = 0; i < 2 * lanes; i++) {
+        void **start = crnn_take(m, rows, sizeof *start),
+             **h = crnn_take(m, rows, sizeof *h);
         if (m->base)
-            a->collectors[i] = c;
+            a->steps[i / 2][i % 2] = (crnn_step){start, h};
     }
 }
 
-/* Rows a multiple of so many bytes apart would meet in half of the sets of a cache. */
-static size_t row_bytes_of(size_t bytes)
+static void take_shares(crnn_adjoint *a, crnn_scratch *m)
 {
-    return bytes % FOLD == 0 ? crnn_add(bytes, LINE) : bytes;
+    const crnn_network *net = a->d.call.net;
+    const size_t most = most_inputs(net);
+    const size_t count = crnn_max(a->share_rows, crnn_max(net->hidden_size, most));
+    a->turned = crnn_take(m, crnn_mul(most, net->hidden_size), net->kernels->element);
+    a->pointers = crnn_take(m, a->num_shares, sizeof *a->pointers);
+    for (size_t i = 0; i < a->num_shares; i++) {
+        void **x = crnn_take(m, count, sizeof *x), **y = crnn_take(m, count, sizeof *y);
+        if (m->base)
+            a->pointers[i] = (crnn_pointers){x, y};
+    }
 }
 
 static crnn_adjoint *lay_out(const crnn_network *net, const crnn_batch *batch,
@@ -98,91 +122,125 @@ static crnn_adjoint *lay_out(const crnn_network *net, const crnn_batch *batch,
     crnn_take_division(&a->d, &m);
     const size_t state_bytes = a->d.call.state_bytes;
     a->all = (crnn_run){.call = &a->d.call, .num_rows = batch->num_rows};
+    a->share_rows = crnn_max(SHARE_BYTES / crnn_max(state_bytes, 1), LEAST_ROWS);
+    a->between_bytes = crnn_row_step(crnn_mul(state_bytes, net->num_directions));
     const size_t rows = crnn_mul(batch->num_steps, batch->num_rows);
-    a->chunk = crnn_min(CHUNK_BYTES / crnn_max(state_bytes, 1), MOST_CHUNK);
-    a->chunk = crnn_min(crnn_max(a->chunk, LEAST_CHUNK), crnn_max(rows, 1));
-    a->row_bytes = row_bytes_of(crnn_mul(state_bytes, net->num_directions));
-    a->dz = crnn_take(&m, rows, a->row_bytes);
     if (net->num_layers > 1)
-        a->below = crnn_take(&m, rows, a->row_bytes);
-    take_panels(a, &m);
-    take_collectors(a, &m);
+        a->below = crnn_take(&m, rows, a->between_bytes);
+    if (net->num_layers > 2)
+        a->above = crnn_take(&m, rows, a->between_bytes);
+    take_matrices(a, &m);
+    take_span(a, &m);
+    take_steps(a, &m);
+    take_shares(a, &m);
     *used = m.used;
     return place;
 }
 
-static void pack_matrix(void *division, size_t i)
+static void pack_matrix(const crnn_adjoint *a, size_t i)
 {
-    crnn_adjoint *a = division;
     const crnn_network *net = a->d.call.net;
-    const crnn_weights *w = &net->weights[i / 2];
-    const size_t H = net->hidden_size, inputs = crnn_inputs_of(net, i / 2);
-    if (i % 2)
-        net->kernels->pack_transposed(w->w_hh, H, H, a->panel_hh, a->back_hh[i / 2]);
-    else if (wants_inputs(a, i / 2))
-        net->kernels->pack_transposed(w->w_ih, H, inputs, a->panel_ih,
-                                      a->back_ih[i / 2]);
+    const size_t H = net->hidden_size, inputs = crnn_inputs_of(net, i);
+    const crnn_weights *w = &net->weights[i];
+    net->kernels->pack_transposed(w->w_hh, H, H, a->panel_hh, a->back_hh[i]);
+    if (wants_inputs(a, i / net->num_directions))
+        net->kernels->pack_transposed(w->w_ih, H, inputs, a->panel_ih, a->back_ih[i]);
 }
 
-/* The chains of a part of the batch, of a direction, or of some hidden units. */
+/* The chain of a part of the batch, or of some hidden units. */
 static void chain_part(void *division, size_t i)
 {
     crnn_adjoint *a = division;
-    a->d.ended[i] = !crnn_is_cancelled(&a->d.call);
-    for (size_t dir = 0; dir < a->d.call.net->num_directions && a->d.ended[i]; dir++)
-        a->d.ended[i] = crnn_run_chain(a, &a->d.lanes[i], dir, 0, a->d.call.num_steps);
+    a->d.ended[i] = (a->d.lanes[i].barrier || !crnn_is_cancelled(&a->d.call)) &&
+                    crnn_run_chain(a, i, a->direction);
 }
 
 static void chain_direction(void *division, size_t i)
 {
     crnn_adjoint *a = division;
-    a->d.ended[i] = crnn_run_chain(a, &a->d.lanes[i], i, 0, a->d.call.num_steps);
+    a->d.ended[i] = crnn_run_chain(a, i, i);
 }
 
-static void chain_columns(void *division, size_t i)
+static bool run_chains(crnn_adjoint *a)
+{
+    const crnn_plan *plan = a->d.call.plan;
+    if (plan->schedule == CRNN_DIRECTIONS) /* both at once, before the first */
+        return a->direction == 1 || crnn_run_lanes(&a->d, 2, false, chain_direction);
+    if (plan->schedule != CRNN_COLUMNS)
+        return crnn_run_lanes(&a->d, plan->parts, false, chain_part);
+    const bool alone = !a->d.lanes[0].barrier;
+    if (!crnn_run_lanes(&a->d, alone ? 1 : plan->threads, true, chain_part) ||
+        crnn_is_cancelled(&a->d.call))
+        return false;
+    if (!alone && a->d.lanes[0].stalled)
+        crnn_share_columns(&a->d, 1);
+    return true;
+}
+
+static void copy_rows(void *division, size_t i)
 {
     crnn_adjoint *a = division;
+    const size_t n = a->num_shares;
+    crnn_copy_rows(a, a->num_rows * i / n, a->num_rows * (i + 1) / n);
     a->d.ended[i] = true;
-    for (size_t dir = 0; dir < a->d.call.net->num_directions && a->d.ended[i]; dir++)
-        a->d.ended[i] =
-            crnn_run_chain(a, &a->d.lanes[i], dir, a->d.stage.first, a->d.stage.last);
-}
-
-static bool divide_columns(crnn_adjoint *a)
-{
-    const crnn_call *call = &a->d.call;
-    size_t threads = call->plan->threads;
-    crnn_share_columns(&a->d, threads);
-    for (size_t first = 0; first < call->num_steps; first = a->d.stage.last) {
-        a->d.stage.first = first;
-        a->d.stage.last = crnn_min(first + call->plan->span_steps, call->num_steps);
-        if (!crnn_run_lanes(&a->d, threads, true, chain_columns) ||
-            crnn_is_cancelled(call))
-            return false;
-        if (threads > 1 && a->d.lanes[0].stalled) { /* go on alone */
-            threads = 1;
-            crnn_share_columns(&a->d, threads);
-        }
-    }
-    return true;
 }
 
 static void run_share(void *division, size_t i)
 {
     crnn_adjoint *a = division;
-    a->d.ended[i] = crnn_run_share(a, i);
+    const crnn_call *call = &a->d.call;
+    const size_t H = call->net->hidden_size, n = a->num_shares, B = a->all.num_rows;
+    const size_t each = ((H + n - 1) / n + 15) / 16 * 16;
+    crnn_share s = {.a = a,
+                    .rows = &a->pointers[i],
+                    .lane = {.run = &a->all},
+                    .first_row = a->num_rows * i / n,
+                    .last_row = a->num_rows * (i + 1) / n,
+                    .first_rank = B * i / n,
+                    .last_rank = B * (i + 1) / n,
+                    .first_unit = crnn_min(each * i, H),
+                    .last_unit = crnn_min(each * (i + 1), H)};
+    a->d.ended[i] = (!wants_inputs(a, a->d.stage.layer) || crnn_run_inputs(&s)) &&
+                    (!a->g->dh0.data || crnn_run_states(&s)) &&
+                    (!a->g->dw || s.first_unit == s.last_unit || crnn_run_weights(&s));
 }
 
-/* Leave dz of the layer in a->dz, then take everything from it. */
-static bool run_layer(crnn_adjoint *a, size_t layer)
+/* What the chain left of a span, to everything that is taken from it. */
+static bool run_products(crnn_adjoint *a)
 {
-    const crnn_plan *plan = a->d.call.plan;
-    a->d.stage.layer = layer;
-    const bool ended = plan->schedule == CRNN_COLUMNS ? divide_columns(a)
-                       : plan->schedule == CRNN_DIRECTIONS
-                           ? crnn_run_lanes(&a->d, 2, false, chain_direction)
-                           : crnn_run_lanes(&a->d, plan->parts, false, chain_part);
-    return ended && crnn_run_lanes(&a->d, a->num_shares, false, run_share);
+    a->num_rows = 0;
+    for (size_t t = a->d.stage.first; t < a->d.stage.last; t++)
+        a->num_rows += crnn_rows_active(&a->all, t);
+    if (a->g->dw && crnn_find_blocks(a))
+        crnn_run_lanes(&a->d, a->num_shares, false, copy_rows);
+    return crnn_run_lanes(&a->d, a->num_shares, false, run_share);
+}
+
+/* Keep dz of the step where the chain stands for the span that comes next. */
+static void keep_step(const crnn_adjoint *a)
+{
+    const size_t dir = a->direction, t = dir ? a->d.stage.last - 1 : a->d.stage.first;
+    const size_t bytes = a->d.call.batch->num_rows * a->row_bytes;
+    memcpy(a->dz[dir] + (dir ? 0 : a->span_steps * bytes), crnn_dz_row(a, dir, t, 0),
+           bytes);
+}
+
+static bool run_direction(crnn_adjoint *a)
+{
+    const size_t T = a->d.call.num_steps;
+    if (a->d.call.plan->schedule == CRNN_COLUMNS)
+        crnn_share_columns(&a->d, a->d.call.plan->threads);
+    for (size_t done = 0, n; done < T; done += n) {
+        n = crnn_min(a->span_steps, T - done);
+        a->d.stage.first = a->direction ? done : T - done - n;
+        a->d.stage.last = a->d.stage.first + n;
+        if (!run_chains(a) || !run_products(a))
+            return false;
+        keep_step(a);
+    }
+    if (a->g->dw)
+        crnn_end_weights(a);
+    return true;
 }
 
 /* Without rows there is nothing to add. */
@@ -220,14 +278,16 @@ crnn_status crnn_backward(const crnn_network *net, const crnn_batch *batch,
         memcpy(&a->one, &(float){1}, sizeof(float));
     else
         a->one = 1;
-    for (size_t i = 0; i < 2 * net->num_layers * net->num_directions; i++)
+    for (size_t i = 0; i < net->num_layers * net->num_directions; i++)
         pack_matrix(a, i);
     for (size_t layer = net->num_layers; layer-- > 0;) {
-        if (!run_layer(a, layer))
-            return CRNN_CANCELLED;
-        char *below = a->below;
-        a->below = a->dz;
-        a->dz = below;
+        a->d.stage.layer = layer;
+        for (a->direction = 0; a->direction < net->num_directions; a->direction++)
+            if (!run_direction(a))
+                return CRNN_CANCELLED;
+        char *above = a->above;
+        a->above = a->below;
+        a->below = above;
     }
     return CRNN_OK;
 }

@@ -1,104 +1,132 @@
 /*
- * chain.c - one layer in one direction, back through time.
+ * chain.c - one layer in one direction, back through the steps of a span.
  */
 #include <string.h>
 
 #include "adjoint.h"
 
-/* What one step works on. */
+/* What all steps of a chain share. */
 typedef struct {
-    crnn_adjoint *a;
+    const crnn_adjoint *a;
     crnn_lane *lane;
+    const crnn_step *steps; /* [2] */
     size_t direction;
-    crnn_sequence states;
+    crnn_sequence states, dy;
+    crnn_affine product;
 } chain;
 
-/* Put dy[t] into the rows of dz that do not hold it yet, and dhn to it where a row
- * ends; in the lane's columns. */
-static void begin_row(const chain *c, size_t t, size_t i, bool ends)
+/* Let pointers be those to dy and the states of the n rows of a step. */
+static void find_rows(const chain *c, size_t t, size_t n, const crnn_step *pointers)
 {
-    const crnn_call *call = &c->a->d.call;
-    const crnn_network *net = call->net;
-    const crnn_gradients *g = c->a->g;
-    const size_t layer = c->a->d.stage.layer, element = net->kernels->element;
-    const size_t start = c->lane->first_col * element;
-    const size_t cols = c->lane->last_col - c->lane->first_col;
-    char *dz = (char *)c->lane->y[i] + start;
-    if (layer + 1 == net->num_layers) {
-        const crnn_sequence dy = {.view = g->dy};
-        if (g->dy.data)
-            memcpy(dz,
-                   crnn_row(c->lane->run, &dy, t, i) +
-                       c->direction * call->state_bytes + start,
-                   cols * element);
-        else
-            memset(dz, 0, cols * element);
-    }
-    if (ends && g->dhn.data) {
-        const size_t index = layer * net->num_directions + c->direction;
-        net->kernels->add(
-            dz,
-            g->dhn.data + (ptrdiff_t)index * g->dhn.stride[0] +
-                (ptrdiff_t)crnn_row_of(c->lane->run, i) * g->dhn.stride[1] + start,
-            cols);
+    const crnn_adjoint *a = c->a;
+    const size_t column = c->direction * a->d.call.state_bytes;
+    for (size_t i = 0; i < n; i++) {
+        const size_t rank = c->lane->run->first_row + i;
+        pointers->h[i] = crnn_row(&a->all, &c->states, t, rank) + column;
+        if (c->dy.view.data)
+            pointers->start[i] = crnn_row(&a->all, &c->dy, t, rank) + column;
     }
 }
 
-/* dz[t] = (dy[t] + w_hh' dz of the step after) * act'(h[t]) */
-static bool step_back(const chain *c, size_t t)
+/* Put dy + dhn of a row that ends where its dz will be, in the lane's columns. */
+static void end_row(const chain *c, size_t i, const void *dy)
+{
+    const crnn_network *net = c->a->d.call.net;
+    const crnn_view *dhn = &c->a->g->dhn;
+    const size_t start = c->lane->first_col * net->kernels->element;
+    const size_t cols = c->lane->last_col - c->lane->first_col;
+    const size_t index = c->a->d.stage.layer * net->num_directions + c->direction;
+    char *dz = (char *)c->lane->y[i] + start;
+    if (dy)
+        memcpy(dz, (const char *)dy + start, cols * net->kernels->element);
+    else
+        memset(dz, 0, cols * net->kernels->element);
+    net->kernels->add(dz,
+                      dhn->data + (ptrdiff_t)index * dhn->stride[0] +
+                          (ptrdiff_t)crnn_row_of(c->lane->run, i) * dhn->stride[1] +
+                          start,
+                      cols);
+}
+
+/* Rows first .. n-1, which end here: dz = (dy + dhn) * act'(h) */
+static bool end_rows(const chain *c, size_t first, size_t n)
+{
+    crnn_affine product = c->product;
+    if (c->a->g->dhn.data) {
+        for (size_t i = first; i < n; i++)
+            end_row(c, i, product.start ? product.start[i] : NULL);
+        product.start = product.y;
+    }
+    product.num_terms = 0;
+    product.rows = n - first;
+    product.y += first;
+    product.states += first;
+    product.start += product.start ? first : 0;
+    product.ahead[0] = product.ahead[1] = NULL;
+    return crnn_product(c->lane, &product);
+}
+
+/* dz[t] = (dy[t] + w_hh' dz of the step after) * act'(h[t]), t the i-th step. */
+static bool step_back(chain *c, size_t t, size_t i)
 {
     crnn_lane *lane = c->lane;
     const crnn_run *run = lane->run;
-    const crnn_call *call = &c->a->d.call;
-    const crnn_network *net = call->net;
-    const size_t n = crnn_rows_active(run, t), H = net->hidden_size;
+    const crnn_step *now = &c->steps[i % 2], *next = &c->steps[1 - i % 2];
+    const size_t n = crnn_rows_active(run, t);
     /* Rows that were there one step later in the direction's own time. */
     const size_t going_on = c->direction ? (t ? n : 0) : crnn_rows_active(run, t + 1);
-    const size_t after = c->direction ? t - 1 : t + 1;
-    for (size_t i = 0; i < n; i++) {
-        const size_t rank = run->first_row + i;
-        lane->y[i] = crnn_dz_row(c->a, c->a->dz, t, rank, c->direction);
-        if (i < going_on)
-            lane->x[i] = crnn_dz_row(c->a, c->a->dz, after, rank, c->direction);
-        begin_row(c, t, i, i >= going_on);
+    const size_t from = c->direction ? t - 1 : t + 1, to = c->direction ? t + 1 : t - 1;
+    const size_t more = crnn_rows_active(run, to);
+    for (size_t row = 0; row < n; row++) {
+        const size_t rank = run->first_row + row;
+        lane->y[row] = crnn_dz_row(c->a, c->direction, t, rank);
+        if (row < going_on)
+            lane->x[row] = crnn_dz_row(c->a, c->direction, from, rank);
     }
-    crnn_affine a = {
-        .rows = going_on,
-        .first_col = lane->first_col,
-        .last_col = lane->last_col,
-        .num_terms = 1,
-        .resume = true,
-        .y = lane->y,
-    };
-    a.terms[0] = (crnn_term){
-        .x = lane->x,
-        .x_step = 1,
-        .w = c->a->back_hh[c->a->d.stage.layer * net->num_directions + c->direction],
-        .w_step = c->a->panel_hh,
-        .k = H,
-        .last = H,
-        .panel = c->a->panel_hh,
-    };
-    if (!crnn_product(lane, &a))
-        return false;
-    const size_t start = lane->first_col * net->kernels->element;
-    for (size_t i = 0; i < n; i++)
-        net->kernels->derive((char *)lane->y[i] + start,
-                             crnn_row(run, &c->states, t, i) +
-                                 c->direction * call->state_bytes + start,
-                             lane->last_col - lane->first_col, net->activation);
-    return true;
+    if (i == 0)
+        find_rows(c, t, n, now);
+    find_rows(c, to, more, next);
+    c->product.rows = going_on;
+    c->product.states = now->h;
+    c->product.ahead[0] = more >= going_on ? next->h : NULL;
+    if (c->dy.view.data) {
+        c->product.start = now->start;
+        c->product.ahead[1] = more >= going_on ? next->start : NULL;
+    }
+    return crnn_product(lane, &c->product) &&
+           (going_on == n || end_rows(c, going_on, n));
 }
 
-bool crnn_run_chain(crnn_adjoint *a, crnn_lane *lane, size_t direction, size_t first,
-                    size_t last)
+bool crnn_run_chain(const crnn_adjoint *a, size_t lane_index, size_t direction)
 {
-    const crnn_call *call = &a->d.call;
-    const chain c = {
-        a, lane, direction, {.view = crnn_states_of(call, a->d.stage.layer)}};
-    for (size_t i = first; i < last; i++) {
-        const size_t t = direction ? i : call->num_steps - 1 - i;
-        if (!step_back(&c, t))
+    const crnn_network *net = a->d.call.net;
+    const crnn_stage *span = &a->d.stage;
+    const size_t H = net->hidden_size, panel = a->panel_hh;
+    const size_t index = span->layer * net->num_directions + direction;
+    crnn_lane *lane = &a->d.lanes[lane_index];
+    chain c = {
+        .a = a,
+        .lane = lane,
+        .steps = a->steps[lane_index],
+        .direction = direction,
+        .states = {.view = crnn_states_of(&a->d.call, span->layer)},
+        .dy = crnn_dy_sequence(a),
+        .product = {.first_col = lane->first_col,
+                    .last_col = lane->last_col,
+                    .terms = {{.x = lane->x,
+                               .x_step = 1,
+                               .w = a->back_hh[index],
+                               .w_step = (ptrdiff_t)panel,
+                               .k = H,
+                               .last = H,
+                               .panel = panel}},
+                    .num_terms = 1,
+                    .y = lane->y,
+                    .activation = net->activation},
+    };
+    for (size_t i = 0; i < span->last - span->first; i++) {
+        const size_t t = direction ? span->first + i : span->last - 1 - i;
+        if (!step_back(&c, t, i))
             return false;
         crnn_meet(lane, crnn_rows_active(lane->run, t));
     }

@@ -92,11 +92,14 @@ typedef struct {
     crnn_view y;           /* [T][B][D*H] out, last axis contiguous */
     crnn_view hn; /* [L*D][B][H] out, last axis contiguous; NULL data: not wanted, T = 1
                      and L*D = 1 */
-    char *states; /* [L][num_state_rows][D*H] out, kept for crnn_backward(), or NULL */
-    size_t num_state_rows;  /* T*B, in a packed batch the rows of x */
+    char *states; /* out, crnn_states_size() bytes kept for crnn_backward(), or NULL */
+    size_t num_state_rows;  /* of a layer: T*B, in a packed batch the rows of x */
     const crnn_view *masks; /* [L-1] of [T][B][D*H], last axis contiguous: factors on
                                what layer l hands to l+1 */
 } crnn_batch;
+
+/* Bytes of the states of so many rows, aligned to CRNN_ALIGNMENT, or CRNN_TOO_BIG. */
+size_t crnn_states_size(const crnn_network *net, size_t num_state_rows);
 
 /* Asked about once a millisecond of work, by every thread. */
 typedef struct {
@@ -215,8 +218,12 @@ crnn_status crnn_backward_scratch(const crnn_network *net, const crnn_batch *bat
  *     dw_ih = sum dz[t] x[t]',  dw_hh = sum dz[t] h[t-1]',  db = sum dz[t]
  *
  * One order of accumulation: fma over the hidden units in ascending order, of the
- * forward direction first; over time in ascending order, and within a step over the
- * rows from the longest to the shortest, equal ones as they come.  Source: Werbos 1990.
+ * forward direction first; over the rows [T][B], where those of a step stand from the
+ * longest to the shortest and equal ones as they come, from the last to the first, and
+ * in the reverse direction from the first to the last: as backpropagation comes to
+ * them.  Scratch memory, in elements: L D H (I + H) for matrices, min(L - 1, 2) T B D H
+ * between layers, and some H for each row of a span of steps, which are T only where
+ * two threads take a direction each.  Source: Werbos 1990.
  */
 crnn_status crnn_backward(const crnn_network *net, const crnn_batch *batch,
                           const crnn_gradients *gradients, const crnn_plan *plan,

@@ -18,7 +18,7 @@ typedef struct {
     void *const *x;   /* [rows] -> x[k], read only */
     ptrdiff_t x_step; /* elements from x[0] to x[1] */
     const void *w;    /* [k][cols]; in panels: [cols / panel][k][panel] */
-    size_t w_step;    /* elements from one row of w to the next; panel, if in panels */
+    ptrdiff_t w_step; /* elements from one row of w to the next; panel, if in panels */
     size_t k;         /* rows of w */
     size_t first, last; /* of them, those to sum up */
     size_t panel;       /* columns of a panel, or 0 */
@@ -26,19 +26,22 @@ typedef struct {
 
 /*
  * y[r][c] = act(start + sum of terms), for r in rows and c in first_col .. last_col-1,
- * each sum ascending in k. start is y itself (resume), b_ih + b_hh, or zero where b_ih
- * is NULL.  y may be an x only where act reads no column that another column's product
- * still needs: never, unless num_terms is 0.
+ * each sum ascending in k; given states h, (start + sum of terms) * act'(h) instead.  y
+ * may be start, but no x.
  */
 typedef struct {
     size_t rows;
     size_t first_col, last_col;
     crnn_term terms[2];
     size_t num_terms;
-    bool resume;
-    const void *b_ih; /* [cols] */
-    const void *b_hh; /* [cols] */
-    void *const *y;   /* [rows] -> y[cols] */
+    void *const *start;  /* [rows] -> start[cols]; NULL: b_ih + b_hh, or zero if NULL */
+    const void *b_ih;    /* [cols] */
+    const void *b_hh;    /* [cols] */
+    void *const *y;      /* [rows] -> y[cols] */
+    void *const *states; /* [rows] -> h[cols], or NULL */
+    /* [rows] -> [cols] that the next product starts from and its states, or NULL: to be
+     * fetched into the cache while this one goes on. */
+    void *const *ahead[2];
     crnn_activation activation;
 } crnn_affine;
 
@@ -53,9 +56,7 @@ struct crnn_kernels {
     /* The same of its transpose: panels of [cols][k]'. */
     void (*pack_transposed)(const void *w, size_t k, size_t cols, size_t panel,
                             void *panels);
-    void (*add)(void *y, const void *x, size_t n); /* y[n] += x[n] */
-    /* y[n] *= act'(a) for h = act(a) */
-    void (*derive)(void *y, const void *h, size_t n, crnn_activation activation);
+    void (*add)(void *y, const void *x, size_t n);        /* y[n] += x[n] */
     void (*scale)(void *y, const void *factor, size_t n); /* y[n] *= factor[n] */
     void (*tanh)(const void *x, void *y, size_t n);
 };

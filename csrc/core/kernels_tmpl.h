@@ -69,12 +69,14 @@ INLINE void finish(const vf *acc, vf *h, int count, bool whole,
         activate(h, count, CRNN_RELU);
 }
 
-/* Add up the products of some inputs; ahead: ask for rows of w before they are used. */
+/* Add up the products of some inputs; together: all x lie side by side, which leaves
+ * one pointer to them; ahead: ask for rows of w before they are used. */
 INLINE void accumulate(vf *acc, const real *const *x, ptrdiff_t x_step, const real *w,
-                       size_t w_step, size_t first, size_t last, int mr, int nv,
-                       size_t n, bool whole, bool ahead)
+                       ptrdiff_t w_step, size_t first, size_t last, int mr, int nv,
+                       size_t n, bool whole, bool together, bool ahead)
 {
-    for (size_t k = first; k < last; k++, w += w_step) {
+    const real *side = x[0] + (ptrdiff_t)first * x_step;
+    for (size_t k = first; k < last; k++, w += w_step, side += x_step) {
         vf wk[MAX_TILE];
         UNROLL
         for (int v = 0; v < nv; v++) {
@@ -84,10 +86,27 @@ INLINE void accumulate(vf *acc, const real *const *x, ptrdiff_t x_step, const re
         }
         UNROLL
         for (int r = 0; r < mr; r++) {
-            vf xk = vf_set1(x[r][(ptrdiff_t)k * x_step]);
+            const vf xk = vf_set1(together ? side[r] : x[r][(ptrdiff_t)k * x_step]);
             UNROLL
             for (int v = 0; v < nv; v++)
                 acc[r * nv + v] = vf_fma(xk, wk[v], acc[r * nv + v]);
+        }
+    }
+}
+
+/* Times the derivative of the activation that gave the states. */
+INLINE void derive(const vf *acc, vf *h, const crnn_affine *a, size_t row, size_t col,
+                   int mr, int nv, size_t n, bool whole)
+{
+    UNROLL
+    for (int r = 0; r < mr; r++) {
+        const real *state = (const real *)a->states[row + r] + col;
+        UNROLL
+        for (int v = 0; v < nv; v++) {
+            const vf s = load(state + v * VF_N, n, whole || v < nv - 1);
+            const int i = r * nv + v;
+            h[i] = a->activation == CRNN_TANH ? cell_backward(acc[i], s, CRNN_TANH)
+                                              : cell_backward(acc[i], s, CRNN_RELU);
         }
     }
 }
@@ -105,41 +124,64 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
     for (int r = 0; r < mr; r++)
         y[r] = (real *)a->y[row + r] + col;
 
+    for (int i = 0; i < 2; i++)
+        if (a->ahead[i]) {
+            UNROLL
+            for (int r = 0; r < mr; r++) {
+                const real *next = (const real *)a->ahead[i][row + r] + col;
+                UNROLL
+                for (int v = 0; v < nv; v++)
+                    __builtin_prefetch(next + v * VF_N);
+            }
+        }
+
     UNROLL
     for (int v = 0; v < nv; v++) {
         const bool full = whole || v < nv - 1;
         vf bias = vf_set1(0);
-        if (!a->resume && a->b_ih)
+        if (!a->start && a->b_ih)
             bias = vf_add(load((const real *)a->b_ih + col + v * VF_N, n, full),
                           load((const real *)a->b_hh + col + v * VF_N, n, full));
         UNROLL
         for (int r = 0; r < mr; r++)
-            acc[r * nv + v] = a->resume ? load(y[r] + v * VF_N, n, full) : bias;
+            acc[r * nv + v] =
+                a->start
+                    ? load((const real *)a->start[row + r] + col + v * VF_N, n, full)
+                    : bias;
     }
 
     for (size_t i = 0; i < a->num_terms; i++) {
         const crnn_term *term = &a->terms[i];
         const size_t aside = term->panel ? col % term->panel : col;
         const real *w = (const real *)term->w + (col - aside) * term->k + aside +
-                        term->first * term->w_step,
+                        (ptrdiff_t)term->first * term->w_step,
                    *x[MAX_ROWS];
-        const size_t k_end = term->last, w_step = term->w_step;
-        const ptrdiff_t x_step = term->x_step;
+        const size_t k_end = term->last;
+        const ptrdiff_t x_step = term->x_step, w_step = term->w_step;
+        bool together = mr > 1;
         UNROLL
-        for (int r = 0; r < mr; r++)
+        for (int r = 0; r < mr; r++) {
             x[r] = term->x[row + r];
+            together = together && x[r] == x[0] + r;
+        }
         /* A single row waits for w, and longest where that is beyond the second cache.
          */
         if (mr == 1 && term->k >= MANY_INPUTS)
             accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
-                       true);
+                       false, true);
+        else if (together)
+            accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
+                       true, false);
         else
             accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
-                       false);
+                       false, false);
     }
 
     vf h[MAX_TILE];
-    finish(acc, h, mr * nv, whole, a->activation);
+    if (a->states)
+        derive(acc, h, a, row, col, mr, nv, n, whole);
+    else
+        finish(acc, h, mr * nv, whole, a->activation);
     UNROLL
     for (int r = 0; r < mr; r++) {
         UNROLL
@@ -241,13 +283,6 @@ static void affine(const crnn_affine *a)
     }
 DEFINE_MAP(scale, vf_mul(a, b))
 DEFINE_MAP(add, vf_add(a, b))
-DEFINE_MAP(derive_tanh, cell_backward(a, b, CRNN_TANH))
-DEFINE_MAP(derive_relu, cell_backward(a, b, CRNN_RELU))
-
-static void derive(void *y, const void *h, size_t n, crnn_activation activation)
-{
-    (activation == CRNN_TANH ? derive_tanh : derive_relu)(y, h, n);
-}
 
 static void map_tanh(const void *x, void *y, size_t n)
 {
@@ -279,7 +314,6 @@ const crnn_kernels TABLE_NAME(CRNN_ISA, CRNN_REAL_BITS) = {
     .pack = pack,
     .pack_transposed = pack_transposed,
     .add = add,
-    .derive = derive,
     .scale = scale,
     .tanh = map_tanh,
 };

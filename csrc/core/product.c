@@ -41,18 +41,21 @@ static bool piece(crnn_lane *lane, const crnn_affine *a, size_t k)
 static bool by_inputs(crnn_lane *lane, crnn_affine a, size_t most)
 {
     const crnn_activation activation = a.activation;
+    void *const *states = a.states;
     const crnn_term terms[2] = {a.terms[0], a.terms[1]};
     const size_t num_terms = a.num_terms;
     a.num_terms = 1;
     for (size_t i = 0; i < num_terms; i++) {
         a.terms[0] = terms[i];
-        for (size_t first = 0; first < terms[i].k; first += most, a.resume = true) {
+        for (size_t first = terms[i].first; first < terms[i].last; first += most) {
             a.terms[0].first = first;
-            a.terms[0].last = crnn_min(first + most, terms[i].k);
-            const bool done = i + 1 == num_terms && a.terms[0].last == terms[i].k;
+            a.terms[0].last = crnn_min(first + most, terms[i].last);
+            const bool done = i + 1 == num_terms && a.terms[0].last == terms[i].last;
             a.activation = done ? activation : CRNN_IDENTITY;
+            a.states = done ? states : NULL;
             if (!piece(lane, &a, a.terms[0].last - first))
                 return false;
+            a.start = a.y;
         }
     }
     return true;
@@ -60,7 +63,9 @@ static bool by_inputs(crnn_lane *lane, crnn_affine a, size_t most)
 
 bool crnn_product(crnn_lane *lane, const crnn_affine *a)
 {
-    const size_t k = a->terms[0].k + (a->num_terms > 1 ? a->terms[1].k : 0);
+    size_t k = 0;
+    for (size_t i = 0; i < a->num_terms; i++)
+        k += a->terms[i].last - a->terms[i].first;
     const size_t work = watch_work(lane), width = a->last_col - a->first_col;
     if (crnn_mul(crnn_mul(a->rows, width), k + ROW_WORK) <= work)
         return piece(lane, a, k);
@@ -75,8 +80,12 @@ bool crnn_product(crnn_lane *lane, const crnn_affine *a)
             part.first_col = col;
             part.last_col = crnn_min(col + cols, a->last_col);
             part.y += row;
-            part.terms[0].x += row;
-            part.terms[1].x += part.num_terms > 1 ? row : 0;
+            part.start += part.start ? row : 0;
+            part.states += part.states ? row : 0;
+            for (size_t i = 0; i < 2; i++)
+                part.ahead[i] += part.ahead[i] ? row : 0;
+            for (size_t i = 0; i < part.num_terms; i++)
+                part.terms[i].x += row;
             if (!(k <= inputs ? piece(lane, &part, k) : by_inputs(lane, part, inputs)))
                 return false;
         }

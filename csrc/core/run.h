@@ -95,11 +95,19 @@ static inline char *crnn_row(const crnn_run *r, const crnn_sequence *s, size_t t
            (ptrdiff_t)row * s->view.stride[1];
 }
 
+/* Bytes from one row of memory of our own to the next: whole cache lines, and no
+ * multiple of eight, where rows would share few sets of the first cache. */
+static inline size_t crnn_row_step(size_t bytes)
+{
+    const size_t lines = crnn_add(bytes, 63) / 64;
+    return crnn_mul(lines % 8 ? lines : lines + 1, 64);
+}
+
 /* The states that a layer keeps for crnn_backward(). */
 static inline crnn_view crnn_states_of(const crnn_call *c, size_t layer)
 {
     const crnn_batch *batch = c->batch;
-    const size_t row = c->state_bytes * c->net->num_directions;
+    const size_t row = crnn_row_step(c->state_bytes * c->net->num_directions);
     const size_t step = batch->offsets ? row : batch->num_rows * row;
     return (crnn_view){
         batch->states + layer * batch->num_state_rows * row,

@@ -47,7 +47,7 @@ void crnn_take_matrices(crnn_call *call, crnn_scratch *m)
         if (!m->base)
             continue;
         const size_t panel = call->plan->packed ? crnn_panel_of(call) : 0;
-        const size_t step = panel ? panel : H;
+        const ptrdiff_t step = (ptrdiff_t)(panel ? panel : H);
         const crnn_weights *w = &net->weights[i];
         crnn_matrices *pair = &call->matrices[i];
         pair->ih = (crnn_term){
@@ -95,6 +95,13 @@ static void take_lane(crnn_division *d, size_t i, crnn_scratch *m)
                                   .x = x,
                                   .y = y,
                                   .h = h};
+}
+
+size_t crnn_states_size(const crnn_network *net, size_t num_state_rows)
+{
+    const size_t row = crnn_mul(crnn_mul(net->num_directions, net->hidden_size),
+                                net->kernels->element);
+    return crnn_mul(crnn_mul(net->num_layers, num_state_rows), crnn_row_step(row));
 }
 
 void crnn_take_division(crnn_division *d, crnn_scratch *m)

@@ -106,7 +106,9 @@ static bool advance(crnn_lane *lane, const crnn_span *s, size_t t, size_t n,
     a->terms[a->num_terms - 1].x = lane->h;
     for (size_t i = 0; i < n; i++)
         lane->y[i] = output_row(lane, s, t, i);
-    for (size_t i = 0; i < n && !a->resume; i++)
+    if (a->start)
+        a->start = lane->y;
+    for (size_t i = 0; i < n && !a->start; i++)
         lane->x[i] = crnn_row(lane->run, &s->in, t, i);
     return crnn_product(lane, a);
 }
@@ -117,7 +119,7 @@ static void begin_steps(crnn_affine *a, const crnn_lane *lane, const crnn_span *
                         bool hoisted)
 {
     begin(a, lane, s);
-    a->resume = hoisted;
+    a->start = hoisted ? lane->y : NULL;
     a->activation = lane->run->call->net->activation;
     if (!hoisted)
         add_inputs(a, lane, s);
