@@ -73,22 +73,25 @@ def compare(entries, peers, threads, effort, machine):
 def run(entries, peers, threads, effort, show=lambda line: None, line_of=text_line):
     """Compare for each number of threads; {machine, versions, rows}, showing lines."""
     try:
-        machine = limits.measure(0.02 if effort == QUICK else 0.2)
+        machines = [
+            limits.measure(0.02 if effort == QUICK else 0.2, n) for n in threads
+        ]
     except OSError as error:
         raise SystemExit(str(error)) from None
     results = {
         "cpu": cpu_name(),
         "load": os.getloadavg()[0],
         "effort": asdict(effort),
-        "machine": asdict(machine),
+        "threads": list(threads),
+        "machines": [asdict(machine) for machine in machines],
         "rows": [],
     }
-    for n in threads:
+    for n, machine in zip(threads, machines, strict=True):
         measured = compare(entries, peers, n, effort, machine)
         results["versions"] = next(measured)
         versions = (f"{name} {v}" for name, v in results["versions"].items())
         show(f"\nthreads: {n}; {', '.join(versions)}")
-        show(f"{results['cpu']}; a core: {machine}\n")
+        show(f"{results['cpu']}; a core of {n}: {machine}\n")
         show(line_of(SPEED))
         if line_of is markdown_line:
             show(line_of(["---"] + ["---:"] * (len(SPEED) - 1)))

@@ -1,10 +1,14 @@
 """What this machine allows: its measured peaks, and the least time of a case.
 
-python benchmarks/limits.py
+python benchmarks/limits.py [CORES]
 """
 
 import ctypes
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +21,9 @@ CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 @dataclass(frozen=True)
 class Machine:
-    """One core: flop/s of fused multiply-adds; sizes in bytes of L1 to L3, and the
-    bytes/s read from each of them and from DRAM."""
+    """One core, as many others may be at work as when it was measured: flop/s of fused
+    multiply-adds; sizes in bytes of L1 to L3, and the bytes/s read from each of them
+    and from DRAM."""
 
     peak: float
     sizes: tuple[int, ...]
@@ -83,14 +88,27 @@ def block_rates(hidden_sizes, seconds=0.1):
     return [lib.read_rate(4 * H * H, seconds) for H in hidden_sizes]
 
 
-def measure(seconds=0.1):
-    """The Machine, each of its numbers the best of trials over so many seconds."""
+def in_company(rate, seconds, cores):
+    """What rate(seconds) gives while as many cores in all are at the same."""
+    with ThreadPoolExecutor(cores) as pool:
+        for _ in range(cores - 1):
+            pool.submit(rate, 3 * seconds)
+        if cores > 1:
+            time.sleep(seconds)
+        return rate(seconds)
+
+
+def measure(seconds=0.1, cores=1):
+    """The Machine where so many cores work at once, each of its numbers the best of
+    trials over so many seconds."""
     lib, sizes = peaks(), cache_sizes()
     # Half of a level, so that nothing else drives the block out; DRAM: far from cached.
     blocks = [size // 2 for size in sizes] + [max(4 * sizes[-1], 64 << 20)]
-    rates = tuple(lib.read_rate(block, seconds) for block in blocks)
-    return Machine(lib.peak_flops(seconds), sizes, rates)
+    rates = tuple(
+        in_company(partial(lib.read_rate, block), seconds, cores) for block in blocks
+    )
+    return Machine(in_company(lib.peak_flops, seconds, cores), sizes, rates)
 
 
 if __name__ == "__main__":
-    print(measure())
+    print(measure(cores=int(sys.argv[1]) if len(sys.argv) > 1 else 1))

@@ -16,7 +16,7 @@ import plots
 from cases import ENTRIES, ROOT
 from compare import run
 from contest import ENGINES, FULL, QUICK
-from limits import Machine, block_rates
+from limits import LEVELS, Machine, block_rates
 from tables import (
     SPEED,
     absences,
@@ -36,7 +36,8 @@ LEGEND = """\
 us a call, the least of all rounds and in parentheses the median. One process for each
 engine, bound to the same CPUs, with equal threads; outputs checked before timing;
 rounds interleaved. `limit` is the least time that this machine allows, from its FMA
-peak and read rates measured in the same run; `% of peak` is that of the FMA peak."""
+peak and read rates measured in the same run, for several threads while as many cores
+are at it; `% of peak` is that of the FMA peak."""
 
 PAGE = """\
 # Benchmarks
@@ -83,13 +84,18 @@ One thread. Where time grows linearly, columns stay level or fall.
 """
 
 BETWEEN = """\
-- The activation: of T128 B32 H256 tanh takes {share:.0%}, measured by relu instead.
+- The activation: T128 B32 H256 with relu takes {share:.0%} less. tanh takes as long for
+  every number of the state, {ns:.2f} ns here, and a number takes 4H flop: beside the
+  limit of T128 B32 that is {parts}.
 - One row reads W_hh at every step. The limit takes the best rate of the cache level
   that has room for it; blocks of its very size are read, in GB/s, at
   {rates}:
   they lie in pages as they come, and some sets of the cache are full before others.
 - The peak is that of multiply-adds in registers alone, at the clock that they allow.
 - With few inputs or units a vector's 16 lanes and a tile's registers are partly empty.
+- Cores at work together share the third cache and the power: with two, one of them has
+  {company} of what it has
+  alone.
 - On several threads, one row meets at a barrier after every step. That takes 0.1 us
   where processors are near to each other, ten times that where a hypervisor has parted
   them; crnn times it, and goes by it in choosing between one thread and several."""
@@ -129,6 +135,10 @@ def measure(effort, peers):
     return found
 
 
+def machine_of(found, threads):
+    return Machine(**found["machines"][found["threads"].index(threads)])
+
+
 def setting(found, machine):
     versions = ", ".join(f"{name} {v}" for name, v in found["versions"].items())
     effort = found["effort"]
@@ -139,7 +149,8 @@ def setting(found, machine):
     )
 
 
-def speed_table(found, machine, threads):
+def speed_table(found, threads):
+    machine = machine_of(found, threads)
     rows = [row for row in found["rows"] if row["threads"] == threads]
     return markdown_table(SPEED, [speed_cells(row, machine) for row in rows])
 
@@ -162,22 +173,37 @@ def between(found):
         for row in found["rows"]
         if row["threads"] == 1
     }
-    share = 1 - best["relu T128 B32 H256"] / best["T128 B32 H256"]
+    plain, tanh = best["relu T128 B32 H256"], best["T128 B32 H256"]
+    ns = (tanh - plain) / (128 * 32 * 256) * 1e9
+    one, two = machine_of(found, 1), machine_of(found, 2)
+    parts = ", ".join(f"{ns * 1e-9 * one.peak / (4 * H):.0%} (H = {H})" for H in BLOCKS)
+    company = ", ".join(
+        f"{of_two / of_one:.0%} ({name})"
+        for name, of_two, of_one in zip(
+            ("FMA", *LEVELS),
+            (two.peak, *two.rates),
+            (one.peak, *one.rates),
+            strict=True,
+        )
+    )
     rates = ", ".join(
         f"{rate / 1e9:.0f} (H = {H})"
         for H, rate in zip(BLOCKS, found["blocks"], strict=True)
     )
-    return BETWEEN.format(share=share, rates=rates)
+    return BETWEEN.format(
+        share=1 - plain / tanh, ns=ns, parts=parts, company=company, rates=rates
+    )
 
 
 def write(found):
     """The figures and both pages."""
-    machine = Machine(**found["machine"])
+    machine = machine_of(found, 1)
     plots.roofline(found["rows"], machine)
     plots.latency(found["growth"]["T"])
     counts = sorted({row["threads"] for row in found["rows"]})
     speeds = [
-        f"## On {n} thread{'s' * (n > 1)}\n\n{speed_table(found, machine, n)}"
+        f"## On {n} thread{'s' * (n > 1)}\n\n"
+        f"A core of {n}: {machine_of(found, n)}.\n\n{speed_table(found, n)}"
         for n in counts
     ]
     shared = {"setting": setting(found, machine), "legend": LEGEND}
@@ -194,7 +220,7 @@ def write(found):
     (FOLDER / "README.md").write_text(page)
     replace_marked(
         ROOT / "README.md",
-        README.format(**shared, speed=speed_table(found, machine, 1)),
+        README.format(**shared, speed=speed_table(found, 1)),
     )
 
 

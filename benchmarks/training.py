@@ -151,7 +151,7 @@ def measure(threads=1, quick=False):
     with crnn.threads(threads):
         return {
             "threads": threads,
-            "peak": limits.measure().peak,
+            "peak": limits.measure(cores=threads).peak,
             "cases": measure_cases(CASES[:1] if quick else CASES, rounds, seconds),
             "loops": measure_loops(rounds),
         }
