@@ -71,6 +71,8 @@ def calls(dtype):
     yield lambda: results(first, turned, lengths=lengths)
     yield lambda: results(make(1, False, dtype, H=1024), x[:3])
     yield lambda: results(make(1, False, dtype, H=3), draw(3, 3000, 6, dtype=dtype))
+    many = draw(25, 43, 6, dtype=dtype)  # in several spans on the way back
+    yield lambda: results(make(2, True, dtype), many)
     cell = crnn.RNNCell(6, 200, dtype=dtype)
     cell.load_state_dict(
         {
