@@ -257,56 +257,6 @@ def test_rows_wherever_they_lie(kind, dtype, isa):
             assert value.tobytes() == right[name].tobytes(), name
 
 
-def case_of_several_spans(H, two, kind, batch_first):
-    """A network, the arguments of a call that goes back in several spans, gradients."""
-    T, B = 61, 512 * 1024 // (4 * H) // 10 + 1
-    crnn.manual_seed(7)
-    net = crnn.RNN(5, H, 2, bidirectional=two, batch_first=batch_first)
-    x, d_output = draw(T, B, 5), draw(T, B, H * (1 + two), seed=1)
-    if batch_first:
-        x, d_output = x.swapaxes(0, 1), d_output.swapaxes(0, 1).copy()
-    hx, d_h_n = (draw(2 * (1 + two), B, H, seed=n) for n in (2, 3))
-    lengths = None if kind == "full" else np.arange(B) * 7 % T + 1
-    return net, (x, hx, lengths), (d_output, d_h_n)
-
-
-@pytest.mark.parametrize("kind", ["full", "ragged"])
-@pytest.mark.parametrize(
-    "H, two, batch_first", [(256, True, False), (401, False, True)]
-)
-def test_several_spans(H, two, batch_first, kind):
-    """Right, and the same bits by every instruction set and number of threads."""
-    net, (x, hx, lengths), gradients = case_of_several_spans(H, two, kind, batch_first)
-    pullback = net.vjp(x, hx, lengths=lengths)[2]
-    found = pullback(*gradients)
-    right = gradients_of(net, x, hx, lengths, *gradients)
-    for name, value in found.items():
-        assert_gradient(value, right[name])
-        assert value.flags.c_contiguous
-    for isa, threads in itertools.product(crnn.isas()[1:], (1, 2)):
-        before = _core.set_isa(isa)
-        with crnn.threads(threads):
-            again = net.vjp(x, hx, lengths=lengths)[2](*gradients)
-        _core.set_isa(before)
-        assert all(found[n].tobytes() == again[n].tobytes() for n in found), isa
-
-
-@pytest.mark.parametrize("two", [False, True])
-def test_many_rows_of_inputs_wherever_they_lie(two):
-    """Sums that are turned back at last have the bits of those that are not."""
-    crnn.manual_seed(8)
-    net = crnn.RNN(40, 24, bidirectional=two)
-    x, d_output = draw(80, 30, 40), draw(80, 30, 24 * (1 + two), seed=1)
-    right = net.vjp(x)[2](d_output)
-    aligned = np.empty(x.size + 32, np.float32)
-    for offset in 0, 1, 16:
-        start = (-aligned.ctypes.data // 4 + offset) % 16
-        same = aligned[start : start + x.size].reshape(x.shape)
-        same[...] = x
-        found = net.vjp(same)[2](d_output)
-        assert all(found[n].tobytes() == right[n].tobytes() for n in right), offset
-
-
 def test_tensors_in_and_out(torch):
     net = crnn.RNN(I, H, 2).eval()
     x, hx = torch.randn(T, B, I), torch.randn(2, B, H)
