@@ -10,7 +10,6 @@ from shapes import draw
 from test_golden import case
 
 import crnn
-from crnn import _core
 
 T, B, I, H = 5, 4, 3, 9  # noqa: E741
 LENGTHS = [2, 5, 1, 4]
