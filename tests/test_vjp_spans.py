@@ -1,4 +1,4 @@
-"""Gradients of batches that are gone back through in several spans of steps."""
+"""Gradients of wide layers, and of batches that go back in several spans of steps."""
 
 import itertools
 
@@ -9,6 +9,26 @@ from shapes import draw
 
 import crnn
 from crnn import _core
+
+
+def test_wide_layers():
+    """Rows that would share few sets of a cache, or lines; by all instruction sets."""
+    for H, two in (401, False), (256, True):
+        crnn.manual_seed(7)
+        net, width = crnn.RNN(5, H, bidirectional=two), H * (1 + two)
+        x, d_output = draw(30, 10, 5), draw(30, 10, width)
+        found = net.vjp(x)[2](d_output)
+        d_h_n = np.zeros((1 + two, 10, H))
+        right = gradients_of(net, x, None, None, d_output, d_h_n)
+        for name, value in found.items():
+            assert_gradient(value, right[name])
+            assert value.flags.c_contiguous
+        for isa in crnn.isas():
+            before = _core.set_isa(isa)
+            with crnn.threads(1):
+                again = net.vjp(x)[2](d_output)
+            _core.set_isa(before)
+            assert all(found[n].tobytes() == again[n].tobytes() for n in found), isa
 
 
 def case_of_several_spans(H, two, kind, batch_first):
