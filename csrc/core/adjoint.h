@@ -51,7 +51,7 @@ typedef struct {
     crnn_block gradients, inputs, states; /* dz, x, and h a step before */
     crnn_block first_states;              /* h0: of the rows from num_kept on */
     size_t num_kept;
-    char *turned;                  /* [inputs][H] where inputs are few: w_ih' */
+    char *turned; /* [inputs][H] the gradient of w_ih', where it is added up so */
     crnn_step (*steps)[2];         /* [crnn_num_lanes()] */
     crnn_run all;                  /* every row */
     double one;                    /* of the network's dtype */
@@ -70,9 +70,37 @@ static inline char *crnn_dz_row(const crnn_adjoint *a, size_t direction, size_t 
     return a->dz[direction] + (step * a->d.call.batch->num_rows + rank) * a->row_bytes;
 }
 
-/* dy and dx of the layer that the stage says, by rank where they lie between layers. */
+/* Of the layer that the stage says: its place among [L*D] in a direction, and the
+ * features that it reads. */
+static inline size_t crnn_index_of(const crnn_adjoint *a, size_t direction)
+{
+    return a->d.stage.layer * a->d.call.net->num_directions + direction;
+}
+
+static inline size_t crnn_num_inputs(const crnn_adjoint *a)
+{
+    return crnn_inputs_of(a->d.call.net, crnn_index_of(a, 0));
+}
+
+/* The term of rows of dz and one of the matrices of the way back. */
+static inline crnn_term crnn_back_term(const crnn_adjoint *a, void *const *dz,
+                                       const void *w, size_t panel)
+{
+    const size_t H = a->d.call.net->hidden_size;
+    return (crnn_term){.x = dz,
+                       .x_step = 1,
+                       .w = w,
+                       .w_step = (ptrdiff_t)panel,
+                       .k = H,
+                       .last = H,
+                       .panel = panel};
+}
+
+/* Its dy and dx, by rank where they lie between layers, and the factors on its inputs,
+ * without data if there are none. */
 crnn_sequence crnn_dy_sequence(const crnn_adjoint *a);
 crnn_sequence crnn_dx_sequence(const crnn_adjoint *a);
+crnn_sequence crnn_mask_sequence(const crnn_adjoint *a);
 
 /* A row of the span.  Chains and sums over time go through the rows in one order:
  * backwards in the forward direction, both steps and ranks, and forwards in the
@@ -86,7 +114,8 @@ crnn_place crnn_place_at(const crnn_adjoint *a, size_t n);
 crnn_place crnn_place_after(const crnn_adjoint *a, crnn_place at);
 
 /* The row of a [L*D][B][H] view. */
-char *crnn_state_row(const crnn_adjoint *a, const crnn_view *states, size_t rank);
+char *crnn_state_row(const crnn_adjoint *a, const crnn_view *states, size_t direction,
+                     size_t rank);
 
 /* Find what the products over time read; true if a part of it has to be copied first,
  * by crnn_copy_rows(): the rows first .. last-1 of the span. */

@@ -11,7 +11,6 @@
 #define SHARE_BYTES ((size_t)128 << 10)
 #define LEAST_ROWS ((size_t)32)
 #define DZ_PANEL ((size_t)256) /* bytes */
-#define LINE ((size_t)64)
 
 static size_t panels_size(size_t k, size_t cols, size_t panel)
 {
@@ -77,7 +76,7 @@ static void take_span(crnn_adjoint *a, crnn_scratch *m)
                          : crnn_take(m, crnn_mul(a->span_steps + 1, B), a->row_bytes);
     const size_t most = crnn_mul(a->span_steps, B);
     /* Lanes run across inputs and states: their panels are as wide as a tile. */
-    const size_t tile = crnn_max(net->kernels->panel(H), LINE / element);
+    const size_t tile = crnn_max(net->kernels->panel(H), CRNN_LINE / element);
     a->gradients = take_block(m, most, H, DZ_PANEL / element, element);
     a->inputs = take_block(m, most, inputs, tile, element);
     a->states = take_block(m, most, H, tile, element);
@@ -231,12 +230,13 @@ static bool run_direction(crnn_adjoint *a)
     if (a->d.call.plan->schedule == CRNN_COLUMNS)
         crnn_share_columns(&a->d, a->d.call.plan->threads);
     for (size_t done = 0, n; done < T; done += n) {
+        if (done > 0)
+            keep_step(a);
         n = crnn_min(a->span_steps, T - done);
         a->d.stage.first = a->direction ? done : T - done - n;
         a->d.stage.last = a->d.stage.first + n;
         if (!run_chains(a) || !run_products(a))
             return false;
-        keep_step(a);
     }
     if (a->g->dw)
         crnn_end_weights(a);

@@ -32,20 +32,16 @@ static void find_rows(const chain *c, size_t t, size_t n, const crnn_step *point
 static void end_row(const chain *c, size_t i, const void *dy)
 {
     const crnn_network *net = c->a->d.call.net;
-    const crnn_view *dhn = &c->a->g->dhn;
     const size_t start = c->lane->first_col * net->kernels->element;
     const size_t cols = c->lane->last_col - c->lane->first_col;
-    const size_t index = c->a->d.stage.layer * net->num_directions + c->direction;
+    const size_t rank = c->lane->run->first_row + i;
     char *dz = (char *)c->lane->y[i] + start;
     if (dy)
         memcpy(dz, (const char *)dy + start, cols * net->kernels->element);
     else
         memset(dz, 0, cols * net->kernels->element);
-    net->kernels->add(dz,
-                      dhn->data + (ptrdiff_t)index * dhn->stride[0] +
-                          (ptrdiff_t)crnn_row_of(c->lane->run, i) * dhn->stride[1] +
-                          start,
-                      cols);
+    net->kernels->add(
+        dz, crnn_state_row(c->a, &c->a->g->dhn, c->direction, rank) + start, cols);
 }
 
 /* Rows first .. n-1, which end here: dz = (dy + dhn) * act'(h) */
@@ -99,10 +95,7 @@ static bool step_back(chain *c, size_t t, size_t i)
 
 bool crnn_run_chain(const crnn_adjoint *a, size_t lane_index, size_t direction)
 {
-    const crnn_network *net = a->d.call.net;
     const crnn_stage *span = &a->d.stage;
-    const size_t H = net->hidden_size, panel = a->panel_hh;
-    const size_t index = span->layer * net->num_directions + direction;
     crnn_lane *lane = &a->d.lanes[lane_index];
     chain c = {
         .a = a,
@@ -113,16 +106,12 @@ bool crnn_run_chain(const crnn_adjoint *a, size_t lane_index, size_t direction)
         .dy = crnn_dy_sequence(a),
         .product = {.first_col = lane->first_col,
                     .last_col = lane->last_col,
-                    .terms = {{.x = lane->x,
-                               .x_step = 1,
-                               .w = a->back_hh[index],
-                               .w_step = (ptrdiff_t)panel,
-                               .k = H,
-                               .last = H,
-                               .panel = panel}},
+                    .terms = {crnn_back_term(a, lane->x,
+                                             a->back_hh[crnn_index_of(a, direction)],
+                                             a->panel_hh)},
                     .num_terms = 1,
                     .y = lane->y,
-                    .activation = net->activation},
+                    .activation = a->d.call.net->activation},
     };
     for (size_t i = 0; i < span->last - span->first; i++) {
         const size_t t = direction ? span->first + i : span->last - 1 - i;

@@ -5,8 +5,6 @@
 
 #include "adjoint.h"
 
-#define LINE ((size_t)64)
-
 static crnn_sequence between(const crnn_adjoint *a, char *data)
 {
     const size_t row = a->between_bytes;
@@ -25,6 +23,15 @@ crnn_sequence crnn_dy_sequence(const crnn_adjoint *a)
 crnn_sequence crnn_dx_sequence(const crnn_adjoint *a)
 {
     return a->d.stage.layer ? between(a, a->below) : (crnn_sequence){.view = a->g->dx};
+}
+
+crnn_sequence crnn_mask_sequence(const crnn_adjoint *a)
+{
+    const crnn_batch *batch = a->d.call.batch;
+    crnn_sequence masks = {0};
+    if (a->d.stage.layer && batch->masks)
+        masks.view = batch->masks[a->d.stage.layer - 1];
+    return masks;
 }
 
 static crnn_place place_in(const crnn_adjoint *a, size_t t, size_t n)
@@ -52,11 +59,10 @@ crnn_place crnn_place_after(const crnn_adjoint *a, crnn_place at)
     return at;
 }
 
-char *crnn_state_row(const crnn_adjoint *a, const crnn_view *states, size_t rank)
+char *crnn_state_row(const crnn_adjoint *a, const crnn_view *states, size_t direction,
+                     size_t rank)
 {
-    const size_t index =
-        a->d.stage.layer * a->d.call.net->num_directions + a->direction;
-    return states->data + (ptrdiff_t)index * states->stride[0] +
+    return states->data + (ptrdiff_t)crnn_index_of(a, direction) * states->stride[0] +
            (ptrdiff_t)crnn_row_of(&a->all, rank) * states->stride[1];
 }
 
@@ -64,20 +70,6 @@ static crnn_view inputs_of(const crnn_adjoint *a)
 {
     const size_t layer = a->d.stage.layer;
     return layer ? crnn_states_of(&a->d.call, layer - 1) : a->d.call.batch->x;
-}
-
-static size_t num_inputs(const crnn_adjoint *a)
-{
-    const crnn_network *net = a->d.call.net;
-    return crnn_inputs_of(net, a->d.stage.layer * net->num_directions);
-}
-
-/* The factors on the inputs, or NULL. */
-static const crnn_view *masks_of(const crnn_adjoint *a)
-{
-    const crnn_batch *batch = a->d.call.batch;
-    return a->d.stage.layer && batch->masks ? &batch->masks[a->d.stage.layer - 1]
-                                            : NULL;
 }
 
 /* The rows of a block are copied. */
@@ -110,7 +102,7 @@ static char *kept_state(const crnn_adjoint *a, crnn_place at)
 static char *first_state(const crnn_adjoint *a, size_t rank)
 {
     const crnn_view *h0 = &a->d.call.batch->h0;
-    return h0->data ? crnn_state_row(a, h0, rank) : a->d.call.zeros;
+    return h0->data ? crnn_state_row(a, h0, a->direction, rank) : a->d.call.zeros;
 }
 
 static char *state_before(const crnn_adjoint *a, crnn_place at)
@@ -150,7 +142,7 @@ bool crnn_find_blocks(crnn_adjoint *a)
           (ptrdiff_t)a->row_bytes);
     if (a->num_kept > 0)
         leave(a, &a->states, kept_state(a, at), h.stride[1]);
-    if (masks_of(a) || !is_even(a, &x))
+    if (crnn_mask_sequence(a).view.data || !is_even(a, &x))
         return copy(&a->inputs);
     leave(a, &a->inputs, crnn_row(&a->all, &inputs, at.t, at.rank),
           x.stride[B == 1 ? 0 : 1]);
@@ -169,8 +161,8 @@ static void copy_row(const crnn_adjoint *a, const crnn_block *block, size_t i,
         char *to = block->panels + (col * a->num_rows + i * block->panel) * element;
         size_t done = 0;
         if (inner == (ptrdiff_t)element)
-            for (; done + LINE <= bytes; done += LINE)
-                memcpy(to + done, from + col * element + done, LINE);
+            for (; done + CRNN_LINE <= bytes; done += CRNN_LINE)
+                memcpy(to + done, from + col * element + done, CRNN_LINE);
         for (; done < bytes; done += element)
             memcpy(to + done, from + (ptrdiff_t)(col + done / element) * inner,
                    element);
@@ -182,11 +174,9 @@ static void copy_row(const crnn_adjoint *a, const crnn_block *block, size_t i,
 void crnn_copy_rows(const crnn_adjoint *a, size_t first, size_t last)
 {
     const crnn_network *net = a->d.call.net;
-    const size_t H = net->hidden_size, width = num_inputs(a);
+    const size_t H = net->hidden_size, width = crnn_num_inputs(a);
     const ptrdiff_t element = (ptrdiff_t)net->kernels->element;
-    const crnn_view *factors = masks_of(a);
-    const crnn_sequence inputs = {.view = inputs_of(a)},
-                        masks = {.view = factors ? *factors : inputs.view};
+    const crnn_sequence inputs = {.view = inputs_of(a)}, masks = crnn_mask_sequence(a);
     if (first == last)
         return;
     crnn_place at = crnn_place_at(a, first);
@@ -197,7 +187,7 @@ void crnn_copy_rows(const crnn_adjoint *a, size_t first, size_t last)
         if (a->inputs.panel)
             copy_row(a, &a->inputs, i, width, crnn_row(&a->all, &inputs, at.t, at.rank),
                      inputs.view.stride[2],
-                     factors ? crnn_row(&a->all, &masks, at.t, at.rank) : NULL);
+                     masks.view.data ? crnn_row(&a->all, &masks, at.t, at.rank) : NULL);
         if (a->states.panel)
             copy_row(a, &a->states, i, H, state_before(a, at), element, NULL);
         if (i + 1 < last)

@@ -45,7 +45,7 @@ void crnn_meet(crnn_lane *lane, size_t n)
     const crnn_network *net = lane->run->call->net;
     const size_t bytes = net->hidden_size * net->kernels->element;
     for (size_t i = 0; i < n; i++)
-        for (size_t at = 0; at < bytes; at += 64)
+        for (size_t at = 0; at < bytes; at += CRNN_LINE)
             __builtin_prefetch((const char *)lane->y[i] + at);
 }
 

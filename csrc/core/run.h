@@ -11,6 +11,9 @@
 
 #include "kernels.h"
 
+/* Bytes of a cache line. */
+#define CRNN_LINE ((size_t)64)
+
 /* The rows [T][B] of a view whose memory begins at step origin. */
 typedef struct {
     crnn_view view;
@@ -99,8 +102,8 @@ static inline char *crnn_row(const crnn_run *r, const crnn_sequence *s, size_t t
  * multiple of eight, where rows would share few sets of the first cache. */
 static inline size_t crnn_row_step(size_t bytes)
 {
-    const size_t lines = crnn_add(bytes, 63) / 64;
-    return crnn_mul(lines % 8 ? lines : lines + 1, 64);
+    const size_t lines = crnn_add(bytes, CRNN_LINE - 1) / CRNN_LINE;
+    return crnn_mul(lines % 8 ? lines : lines + 1, CRNN_LINE);
 }
 
 /* The states that a layer keeps for crnn_backward(). */

@@ -10,7 +10,6 @@
 
 /* From so many rows on, turning sums back takes little beside adding them up. */
 #define MANY_ROWS ((size_t)1024)
-#define LINE ((size_t)64)
 
 /* Some rows of the span. */
 typedef struct {
@@ -99,37 +98,29 @@ static bool add_rows(crnn_share *s, void *db, interval rows)
 /*
  * Whether the gradient of w_ih is added up transposed, to be turned back at last: where
  * few inputs would leave lanes idle across them, and where the inputs lie so that lanes
- * across them read badly, and rows are many.
+ * across them read badly, and rows are many.  The same for all spans: rows whole lines
+ * apart begin alike.
  */
 static bool is_turned(const crnn_adjoint *a)
 {
     const crnn_network *net = a->d.call.net;
     const crnn_batch *batch = a->d.call.batch;
     const size_t lanes = net->kernels->lanes, H = net->hidden_size;
-    const size_t inputs = crnn_inputs_of(net, a->d.stage.layer * net->num_directions);
+    const size_t inputs = crnn_num_inputs(a);
     const size_t step =
         (size_t)(a->inputs.step < 0 ? -a->inputs.step : a->inputs.step) *
         net->kernels->element;
     if (inputs < CRNN_NARROW * lanes)
         return inputs * ((H + lanes - 1) / lanes) < H * ((inputs + lanes - 1) / lanes);
     return !a->inputs.panel && batch->num_steps * batch->num_rows >= MANY_ROWS &&
-           ((uintptr_t)a->inputs.first % LINE || step != crnn_row_step(step));
-}
-
-static const crnn_weight_gradients *gradients_of(const crnn_adjoint *a, size_t *inputs)
-{
-    const crnn_network *net = a->d.call.net;
-    const size_t index = a->d.stage.layer * net->num_directions + a->direction;
-    *inputs = crnn_inputs_of(net, index);
-    return &a->g->dw[index];
+           ((uintptr_t)a->inputs.first % CRNN_LINE || step != crnn_row_step(step));
 }
 
 bool crnn_run_weights(crnn_share *s)
 {
     const crnn_adjoint *a = s->a;
-    const size_t H = a->d.call.net->hidden_size;
-    size_t inputs;
-    const crnn_weight_gradients *dw = gradients_of(a, &inputs);
+    const size_t H = a->d.call.net->hidden_size, inputs = crnn_num_inputs(a);
+    const crnn_weight_gradients *dw = &a->g->dw[crnn_index_of(a, a->direction)];
     const sums ih = {dw->w_ih, inputs, s->first_unit, s->last_unit, 0, inputs},
                hi = {a->turned, H, 0, inputs, s->first_unit, s->last_unit},
                hh = {dw->w_hh, H, s->first_unit, s->last_unit, 0, H};
@@ -151,9 +142,8 @@ bool crnn_run_weights(crnn_share *s)
 
 void crnn_end_weights(const crnn_adjoint *a)
 {
-    size_t inputs;
-    const crnn_weight_gradients *dw = gradients_of(a, &inputs);
+    const crnn_network *net = a->d.call.net;
     if (is_turned(a))
-        crnn_transpose(a->d.call.net->kernels, a->turned, inputs,
-                       a->d.call.net->hidden_size, dw->w_ih);
+        crnn_transpose(net->kernels, a->turned, crnn_num_inputs(a), net->hidden_size,
+                       a->g->dw[crnn_index_of(a, a->direction)].w_ih);
 }
