@@ -93,9 +93,9 @@ BETWEEN = """\
   they lie in pages as they come, and some sets of the cache are full before others.
 - The peak is that of multiply-adds in registers alone, at the clock that they allow.
 - With few inputs or units a vector's 16 lanes and a tile's registers are partly empty.
-- Cores at work together share the third cache and the power: with two, one of them has
-  {company} of what it has
-  alone.
+- Cores at work together share the third cache and the power. Of what one has alone it
+  has beside a second one
+  {company}.
 - On several threads, one row meets at a barrier after every step. That takes 0.1 us
   where processors are near to each other, ten times that where a hypervisor has parted
   them; crnn times it, and goes by it in choosing between one thread and several."""
