@@ -13,6 +13,12 @@
 /* Of a part of the batch: pointers to them take memory. */
 #define MOST_ROWS ((size_t)1024)
 
+/* Rows that a matrix is multiplied by, and bytes of one that a cache has room for. */
+#define FEW_USES ((size_t)32)
+#define MANY_USES ((size_t)256)
+#define FIRST_CACHE ((size_t)32 << 10)
+#define SECOND_CACHE ((size_t)1 << 20)
+
 #define TANH_CYCLES 14.0   /* a vector */
 #define STEP_CYCLES 150.0  /* rows found, states kept, a call into the kernels */
 #define JOIN_CYCLES 6000.0 /* waking the team and waiting for it */
@@ -125,12 +131,29 @@ static bool is_strided_badly(const crnn_network *net)
     /* Rows of a matrix some multiples of 64 bytes apart fall into few sets of a cache:
      * those of one panel must fit into the 16 ways of a second level of 1024 sets. */
     const size_t row = crnn_mul(net->hidden_size, net->kernels->element);
-    size_t line = 64, together = 1;
+    size_t line = CRNN_LINE, together = 1;
     while (together < 1024 && row % (line * 2) == 0) {
         line *= 2;
         together *= 2;
     }
-    return row % 64 == 0 && net->hidden_size > 16 * 1024 / together;
+    return row % CRNN_LINE == 0 && net->hidden_size > 16 * 1024 / together;
+}
+
+/* Whether copying the matrices into panels takes less than it saves. */
+static bool is_packed(const crnn_network *net, const crnn_plan *plan, size_t uses)
+{
+    const size_t H = net->hidden_size, element = net->kernels->element;
+    if (plan->schedule == CRNN_COLUMNS)
+        /* A lane's columns of a whole row are too short to be read as a stream. */
+        return uses >= FEW_USES;
+    if (plan->part_rows < 2)
+        return uses >= 2 * FEW_USES && is_strided_badly(net);
+    /* So are those of a tile: no stream where they are a line, none beyond the second
+     * cache. */
+    const size_t width = net->kernels->panel(plan->part_rows) * element;
+    const size_t near = width <= CRNN_LINE ? FIRST_CACHE : SECOND_CACHE;
+    return (uses >= FEW_USES && is_strided_badly(net)) ||
+           (uses >= MANY_USES && crnn_mul(crnn_mul(H, H), element) > near);
 }
 
 static size_t span_steps(const crnn_network *net, size_t rows, size_t T)
@@ -157,7 +180,7 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
     crnn_plan plan = {.threads = 1, .share = 1, .part_rows = crnn_min(B, MOST_ROWS)};
     plan.parts = B > MOST_ROWS ? (B - 1) / MOST_ROWS + 1 : 1;
     plan.span_steps = span_steps(net, plan.part_rows, T);
-    plan.packed = uses >= (B > 1 ? 32 : 64) && is_strided_badly(net);
+    plan.packed = is_packed(net, &plan, uses);
     if (team->size < 2 || (!team->calm && !team->preferred))
         return plan;
 
@@ -184,9 +207,6 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
             plan.share = cycles / alone;
         }
     }
-    /* A lane's columns of a whole row are too short to be read as a stream. */
-    if (plan.schedule == CRNN_COLUMNS)
-        plan.packed = uses >= 32;
     if (plan.schedule == CRNN_LAYERS)
         plan.span_steps = crnn_min(plan.span_steps, stagger);
     if (plan.schedule == CRNN_ROWS) {
@@ -194,6 +214,7 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
         plan.parts = (B - 1) / plan.part_rows + 1;
         plan.span_steps = span_steps(net, plan.part_rows, T);
     }
+    plan.packed = is_packed(net, &plan, uses);
     return plan;
 }
 

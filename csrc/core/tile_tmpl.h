@@ -7,14 +7,25 @@
 #define MAX_ROWS 8
 #define MAX_TILE 16
 
+/* Vectors that go through an activation side by side are GROUP in a tile of few, and in
+ * others fewer where they would find no registers: there are more to hide the latency.
+ */
+#ifndef MANY_GROUP
+#define MANY_GROUP GROUP
+#endif
+#define FEW 8
+
+/* Matrices of so many rows are beyond the second cache. */
 #define MANY_INPUTS 768
 #define ROWS_AHEAD 6
+#define CACHE_LINE 64
 
 INLINE void activate(vf *a, int count, crnn_activation activation)
 {
+    const int group = activation == CRNN_TANH && count > FEW ? MANY_GROUP : GROUP;
     UNROLL
-    for (int i = 0; i < count; i += GROUP) {
-        const int n = count - i < GROUP ? count - i : GROUP;
+    for (int i = 0; i < count; i += group) {
+        const int n = count - i < group ? count - i : group;
         if (activation == CRNN_TANH)
             cell_forward(a + i, n, CRNN_TANH);
         else
@@ -23,24 +34,20 @@ INLINE void activate(vf *a, int count, crnn_activation activation)
 }
 
 /* One function for the columns at an edge: inlined it would be most of their code. */
-static __attribute__((noinline)) void activate_edge(vf *a, crnn_activation activation)
+static __attribute__((noinline)) void activate_edge(vf *a, int count,
+                                                    crnn_activation activation)
 {
-    for (int i = 0; i < MAX_TILE; i += GROUP)
+    for (int i = 0; i < count; i += GROUP)
         activate(a + i, GROUP, activation);
 }
 
-/* h = activation of a tile's accumulators: a copy, for those whose address is taken
- * would be stored in every turn of the loop over k. */
-INLINE void finish(const vf *acc, vf *h, int count, bool whole,
-                   crnn_activation activation)
+/* h = activation(h) */
+INLINE void finish(vf *h, int count, bool whole, crnn_activation activation)
 {
-    UNROLL
-    for (int i = 0; i < MAX_TILE; i++)
-        h[i] = i < count ? acc[i] : vf_set1(0);
     if (activation == CRNN_IDENTITY)
         return;
     if (!whole && count > GROUP)
-        activate_edge(h, activation);
+        activate_edge(h, count, activation);
     else if (activation == CRNN_TANH)
         activate(h, count, CRNN_TANH);
     else
@@ -48,10 +55,10 @@ INLINE void finish(const vf *acc, vf *h, int count, bool whole,
 }
 
 /* Add up the products of some inputs; together: all x lie side by side, which leaves
- * one pointer to them; ahead: ask for rows of w before they are used. */
+ * one pointer to them; ahead: ask for what lies so many elements beyond w. */
 INLINE void accumulate(vf *acc, const real *const *x, ptrdiff_t x_step, const real *w,
                        ptrdiff_t w_step, size_t first, size_t last, int mr, int nv,
-                       size_t n, bool whole, bool together, bool ahead)
+                       size_t n, bool whole, bool together, ptrdiff_t ahead)
 {
     const real *side = x[0] + (ptrdiff_t)first * x_step;
     for (size_t k = first; k < last; k++, w += w_step, side += x_step) {
@@ -59,8 +66,8 @@ INLINE void accumulate(vf *acc, const real *const *x, ptrdiff_t x_step, const re
         UNROLL
         for (int v = 0; v < nv; v++) {
             wk[v] = load(w + v * VF_N, n, whole || v < nv - 1);
-            if (ahead)
-                __builtin_prefetch(w + ROWS_AHEAD * w_step + v * VF_N);
+            if (ahead && v * sizeof(vf) % CACHE_LINE == 0)
+                __builtin_prefetch(w + ahead + v * VF_N, 0, mr == 1 ? 3 : 2);
         }
         UNROLL
         for (int r = 0; r < mr; r++) {
@@ -73,8 +80,8 @@ INLINE void accumulate(vf *acc, const real *const *x, ptrdiff_t x_step, const re
 }
 
 /* Times the derivative of the activation that gave the states. */
-INLINE void derive(const vf *acc, vf *h, const crnn_affine *a, size_t row, size_t col,
-                   int mr, int nv, size_t n, bool whole)
+INLINE void derive(vf *h, const crnn_affine *a, size_t row, size_t col, int mr, int nv,
+                   size_t n, bool whole)
 {
     UNROLL
     for (int r = 0; r < mr; r++) {
@@ -83,8 +90,8 @@ INLINE void derive(const vf *acc, vf *h, const crnn_affine *a, size_t row, size_
         for (int v = 0; v < nv; v++) {
             const vf s = load(state + v * VF_N, n, whole || v < nv - 1);
             const int i = r * nv + v;
-            h[i] = a->activation == CRNN_TANH ? cell_backward(acc[i], s, CRNN_TANH)
-                                              : cell_backward(acc[i], s, CRNN_RELU);
+            h[i] = a->activation == CRNN_TANH ? cell_backward(h[i], s, CRNN_TANH)
+                                              : cell_backward(h[i], s, CRNN_RELU);
         }
     }
 }
@@ -96,12 +103,6 @@ INLINE void derive(const vf *acc, vf *h, const crnn_affine *a, size_t row, size_
 INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, size_t n,
                  bool whole)
 {
-    vf acc[MAX_TILE];
-    real *y[MAX_ROWS];
-    UNROLL
-    for (int r = 0; r < mr; r++)
-        y[r] = (real *)a->y[row + r] + col;
-
     for (int i = 0; i < 2; i++)
         if (a->ahead[i]) {
             UNROLL
@@ -113,6 +114,7 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
             }
         }
 
+    vf acc[MAX_TILE];
     UNROLL
     for (int v = 0; v < nv; v++) {
         const bool full = whole || v < nv - 1;
@@ -136,30 +138,38 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
                    *x[MAX_ROWS];
         const size_t k_end = term->last;
         const ptrdiff_t x_step = term->x_step, w_step = term->w_step;
-        bool together = mr > 1;
+        bool together = mr > 1 && x_step != 1;
         UNROLL
         for (int r = 0; r < mr; r++) {
             x[r] = term->x[row + r];
             together = together && x[r] == x[0] + r;
         }
-        /* A single row waits for w, and longest where that is beyond the second cache.
-         */
-        if (mr == 1 && term->k >= MANY_INPUTS)
+        /* What is beyond the second cache a single row waits for; more rows, where a
+         * panel begins. */
+        if (together)
             accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
-                       false, true);
-        else if (together)
+                       true, 0);
+        else if (term->k >= MANY_INPUTS && (mr == 1 || (whole && term->panel)))
             accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
-                       true, false);
+                       false, w_step * (mr == 1 ? ROWS_AHEAD : (ptrdiff_t)term->k));
         else
             accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
-                       false, false);
+                       false, 0);
     }
 
+    /* A copy: accumulators in memory would be stored in every turn of the loop. */
     vf h[MAX_TILE];
+    UNROLL
+    for (int i = 0; i < MAX_TILE; i++)
+        h[i] = i < mr * nv ? acc[i] : vf_set1(0);
     if (a->states)
-        derive(acc, h, a, row, col, mr, nv, n, whole);
+        derive(h, a, row, col, mr, nv, n, whole);
     else
-        finish(acc, h, mr * nv, whole, a->activation);
+        finish(h, mr * nv, whole, a->activation);
+    real *y[MAX_ROWS];
+    UNROLL
+    for (int r = 0; r < mr; r++)
+        y[r] = (real *)a->y[row + r] + col;
     UNROLL
     for (int r = 0; r < mr; r++) {
         UNROLL

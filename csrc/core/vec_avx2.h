@@ -84,6 +84,8 @@ typedef __m256d vm;
     X(3, 2)                                                                            \
     X(3, 1) X(2, 4) X(2, 2) X(2, 1) X(1, 8) X(1, 4) X(1, 2) X(1, 1)
 
+#define MANY_GROUP 2
+
 /* Unpacking zips within the halves of a register. */
 #define vf_zip_low(a, b) vf_halves(vf_unpack_low(a, b), vf_unpack_high(a, b), 0x20)
 #define vf_zip_high(a, b) vf_halves(vf_unpack_low(a, b), vf_unpack_high(a, b), 0x31)
