@@ -17,7 +17,7 @@
 
 /* Matrices of so many rows are beyond the second cache. */
 #define MANY_INPUTS 768
-#define ROWS_AHEAD 6
+#define BYTES_AHEAD ((size_t)6 << 10)
 #define CACHE_LINE 64
 
 INLINE void activate(vf *a, int count, crnn_activation activation)
@@ -151,7 +151,9 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
                        true, 0);
         else if (term->k >= MANY_INPUTS && (mr == 1 || (whole && term->panel)))
             accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
-                       false, w_step * (mr == 1 ? ROWS_AHEAD : (ptrdiff_t)term->k));
+                       false,
+                       w_step * (ptrdiff_t)(mr == 1 ? BYTES_AHEAD / (nv * sizeof(vf))
+                                                    : term->k));
         else
             accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
                        false, 0);
