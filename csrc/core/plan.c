@@ -19,6 +19,10 @@
 #define FIRST_CACHE ((size_t)32 << 10)
 #define SECOND_CACHE ((size_t)1 << 20)
 
+/* Multiply-adds a lane of a span whose threads meet: only between spans it is asked
+ * whether a call shall end. */
+#define MEETING_WORK ((size_t)1 << 24)
+
 #define TANH_CYCLES 14.0   /* a vector */
 #define STEP_CYCLES 150.0  /* rows found, states kept, a call into the kernels */
 #define JOIN_CYCLES 6000.0 /* waking the team and waiting for it */
@@ -163,6 +167,15 @@ static size_t span_steps(const crnn_network *net, size_t rows, size_t T)
     return crnn_min(crnn_max(most / crnn_max(rows, 1), 1), T);
 }
 
+/* Multiply-adds of one step of the widest layer. */
+static size_t step_work(const crnn_network *net, size_t rows)
+{
+    const size_t H = net->hidden_size;
+    const size_t inputs =
+        crnn_max(net->input_size, crnn_mul(net->num_directions, net->hidden_size));
+    return crnn_mul(crnn_mul(crnn_max(rows, 1), H), crnn_add(inputs, H));
+}
+
 static double share_filled(const crnn_batch *batch)
 {
     size_t sum = 0;
@@ -206,6 +219,10 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
             plan.threads = threads;
             plan.share = cycles / alone;
         }
+    }
+    if (plan.schedule == CRNN_COLUMNS) {
+        const size_t most = MEETING_WORK * net->kernels->lanes / step_work(net, B);
+        plan.span_steps = crnn_min(plan.span_steps, crnn_max(most, 1));
     }
     if (plan.schedule == CRNN_LAYERS)
         plan.span_steps = crnn_min(plan.span_steps, stagger);
