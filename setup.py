@@ -1,5 +1,7 @@
 """The extension module; everything else is in pyproject.toml."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 
 import numpy
@@ -7,7 +9,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 
-class BuildInBothPlaces(build_ext):
+class BuildExtension(build_ext):
     """Build into the source tree as well, for whatever is installed.
 
     `python -m crnn` started there finds that package before the installed one.
@@ -18,9 +20,21 @@ class BuildInBothPlaces(build_ext):
         if not self.inplace:
             self.copy_extensions_to_source()
 
+    def build_extension(self, ext):
+        """Compile as many sources at a time as there are cores."""
+        one_by_one = self.compiler.compile
+
+        def compile_sources(sources, **options):
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                objects = pool.map(lambda s: one_by_one([s], **options), sources)
+                return [name for names in objects for name in names]
+
+        self.compiler.compile = compile_sources
+        super().build_extension(ext)
+
 
 setup(
-    cmdclass={"build_ext": BuildInBothPlaces},
+    cmdclass={"build_ext": BuildExtension},
     ext_modules=[
         Extension(
             "crnn._core",
