@@ -14,7 +14,9 @@ import crnn
 from crnn import _core
 
 PACKAGE = Path(crnn.__file__).parent
-MILLISECONDS = 25
+# What crnn may take where NumPy takes 44 ms, and its part of NumPy's time on a slower or
+# busier machine.
+MILLISECONDS, OF_NUMPY = 25, 25 / 44
 
 
 def test_torch_is_not_imported():
@@ -30,15 +32,15 @@ assert not heavy & {name.split(".")[0] for name in sys.modules}
 
 @pytest.mark.skipif(UNDER_ASAN, reason="the sanitizer slows everything down")
 def test_import_time_above_numpy():
-    code = "import numpy; import crnn"
     times = []
     for _ in range(7):
-        done = run_python("import sys; " + code, PYTHONPROFILEIMPORTTIME="1")
-        found = re.search(r"\d+ \|\s*(\d+) \| crnn$", done.stderr, re.M)
-        times.append(int(found[1]) / 1000)
-        if times[-1] <= MILLISECONDS:
+        done = run_python("import numpy; import crnn", PYTHONPROFILEIMPORTTIME="1")
+        found = re.findall(r"\d+ \|\s*(\d+) \| (numpy|crnn)$", done.stderr, re.M)
+        taken = {name: int(microseconds) / 1000 for microseconds, name in found}
+        if taken["crnn"] <= max(MILLISECONDS, OF_NUMPY * taken["numpy"]):
             return
-    raise AssertionError(f"at best {min(times)} ms")
+        times.append(taken)
+    raise AssertionError(f"milliseconds: {times}")
 
 
 @pytest.mark.parametrize("name", crnn.isas())
