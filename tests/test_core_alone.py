@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -30,17 +31,26 @@ def build_and_run(compiler, emulator, folder):
     for tool in compiler[0], *emulator:
         if shutil.which(tool) is None:
             pytest.skip(f"needs {tool}")
-    sources = [*sorted((ROOT / "csrc/core").glob("*.c")), "csrc/runtime/machine.c"]
-    program = folder / "core_alone"
-    command = [*compiler, *FLAGS.split(), "tests/core_alone.c", *sources]
     # The tools are not to be run under a sanitizer's preload.
     plain = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
     options = {"capture_output": True, "text": True, "env": plain, "cwd": ROOT}
-    done = subprocess.run([*command, "-o", program, "-lm"], **options)
-    assert done.returncode == 0, done.stderr
-    done = subprocess.run([*emulator, program], **options, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+
+    def run(*command):
+        done = subprocess.run(command, **options, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def compile_source(source):
+        target = folder / f"{source.stem}.o"
+        run(*compiler, *FLAGS.split(), "-c", source, "-o", target)
+        return target
+
+    sources = [*(ROOT / "csrc/core").glob("*.c"), ROOT / "csrc/runtime/machine.c"]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = pool.map(compile_source, [ROOT / "tests/core_alone.c", *sources])
+    program = folder / "core_alone"
+    run(*compiler, *objects, "-o", program, "-lm")
+    return run(*emulator, program)
 
 
 @pytest.mark.parametrize(

@@ -101,14 +101,14 @@ def test_the_note_is_shipped_executed_and_small(path):
 
 
 @pytest.mark.slow
-@each_note
-def test_the_note_runs_from_top_to_bottom(path, monkeypatch):
+def test_the_note_runs_from_top_to_bottom(monkeypatch):
+    """In one language: the code is the same in both."""
     pytest.importorskip("ipykernel", reason="ipykernel is missing")
     pytest.importorskip("matplotlib", reason="matplotlib is missing")
     nbclient = pytest.importorskip("nbclient", reason="nbclient is missing")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # which wait for busy CPUs
     monkeypatch.setenv("PYTHONPATH", os.path.dirname(os.path.dirname(crnn.__file__)))
-    notebook = read(path)
+    notebook = read(ENGLISH)
     for cell in notebook.cells:
         if "outputs" in cell:
             cell.outputs, cell.execution_count = [], None
