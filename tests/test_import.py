@@ -14,8 +14,8 @@ import crnn
 from crnn import _core
 
 PACKAGE = Path(crnn.__file__).parent
-# What crnn may take where NumPy takes 44 ms, and its part of NumPy's time on a slower or
-# busier machine.
+# What crnn may take where NumPy takes 44 ms, and its part of NumPy's time where that
+# is more.
 MILLISECONDS, OF_NUMPY = 25, 25 / 44
 
 
