@@ -68,7 +68,7 @@ def test_fault_16_lengths_beyond_int64(lengths):
         ["2", "2"],
         [None, 2],
         [2, 1j],
-        [object(), 2],
+        [object, 2],
         "22",
         b"22",
         {1: 2, 2: 2},
