@@ -66,8 +66,12 @@ INLINE void accumulate(vf *acc, const real *const *x, ptrdiff_t x_step, const re
         UNROLL
         for (int v = 0; v < nv; v++) {
             wk[v] = load(w + v * VF_N, n, whole || v < nv - 1);
-            if (ahead && v * sizeof(vf) % CACHE_LINE == 0)
-                __builtin_prefetch(w + ahead + v * VF_N, 0, mr == 1 ? 3 : 2);
+            if (ahead && v * sizeof(vf) % CACHE_LINE == 0) {
+                if (mr == 1)
+                    __builtin_prefetch(w + ahead + v * VF_N);
+                else
+                    __builtin_prefetch(w + ahead + v * VF_N, 0, 2); /* not to L1 */
+            }
         }
         UNROLL
         for (int r = 0; r < mr; r++) {
