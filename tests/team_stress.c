@@ -184,9 +184,9 @@ static void test_stalls_are_reported_and_remembered(void)
 static void test_meetings_are_timed(void)
 {
     unsigned ns = 0;
-    while (!is_calm())
-        ;
     for (size_t i = 0; i < 1000 && ns == 0; i++) {
+        while (!is_calm()) /* on a busy machine any meeting may stall */
+            ;
         hold_meeting(2, 1);
         crnn_lease lease = crnn_team_acquire(2);
         ns = lease.meeting_ns;
