@@ -35,8 +35,8 @@ def build_and_run(compiler, emulator, folder):
     plain = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
     options = {"capture_output": True, "text": True, "env": plain, "cwd": ROOT}
 
-    def run(*command):
-        done = subprocess.run(command, **options, timeout=300)
+    def run(*command, timeout=None):
+        done = subprocess.run(command, **options, timeout=timeout)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -50,7 +50,7 @@ def build_and_run(compiler, emulator, folder):
         objects = pool.map(compile_source, [ROOT / "tests/core_alone.c", *sources])
     program = folder / "core_alone"
     run(*compiler, *objects, "-o", program, "-lm")
-    return run(*emulator, program)
+    return run(*emulator, program, timeout=120)
 
 
 @pytest.mark.parametrize(
