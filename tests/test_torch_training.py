@@ -41,8 +41,11 @@ def losses(torch, rnn, optimizer, ragged, **options):
             )
         elif net.batch_first:
             x = x.transpose(0, 1)
-        _, h_n = net(x)
+        output, h_n = net(x)
         last = h_n[-1 - net.bidirectional :].transpose(0, 1).flatten(1)
+        if not ragged:  # dropout draws in the order of output's memory
+            output = torch.nn.functional.dropout(output, 0.2)
+            last = last + output.mean(int(net.batch_first))
         loss = torch.nn.functional.cross_entropy(head(last), labels)
         optimizer.zero_grad()
         loss.backward()

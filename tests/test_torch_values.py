@@ -78,7 +78,7 @@ def test_every_option_and_layout(torch, options, dtype):
             pairs = zip(plain_tensors(results), plain_tensors(right), strict=True)
             for result, value in pairs:
                 assert_near(result, value)
-                assert result.is_contiguous() and result.requires_grad
+                assert result.stride() == value.stride() and result.requires_grad
             assert_same_gradients(mine, tensors)
             with torch.no_grad(), counted() as made:
                 quick = ours(given, h)

@@ -46,13 +46,13 @@ def network(call: Call, dtype: torch.dtype, weights):
         net._borrow(dtype.itemsize, *call[:5], list(map(_array, weights)))
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise UnfitError from error
-    net.mode, net.batch_first, net._is_cell = call.mode, call.batch_first, call.is_cell
+    net.mode, net.batch_first, net._is_cell = call.mode, False, call.is_cell
     net._most_threads = torch.get_num_threads()
     return net
 
 
 def draw_masks(call: Call, input) -> list[torch.Tensor]:
-    """Dropout's factors for each boundary of layers, as torch draws them.
+    """Dropout's factors for each boundary of layers, as torch draws them: time first.
 
     The same draws on the same shapes as torch.nn.RNN's, which leave torch's generator
     in the same state.
@@ -61,7 +61,7 @@ def draw_masks(call: Call, input) -> list[torch.Tensor]:
         return []
     shape = [*input.shape[:-1], call.hidden_size * call.num_directions]
     if call.batch_first:
-        shape[:2] = shape[1::-1]  # torch draws time first
+        shape[:2] = shape[1::-1]
     masks = []
     for _ in range(call.num_layers - 1):
         mask = torch.empty(shape, dtype=input.dtype, device=input.device)
@@ -69,7 +69,7 @@ def draw_masks(call: Call, input) -> list[torch.Tensor]:
             mask.zero_()
         else:
             mask.bernoulli_(1 - call.dropout).div_(1 - call.dropout)
-        masks.append(mask.transpose(0, 1) if call.batch_first else mask)
+        masks.append(mask)
     return masks
 
 
@@ -88,13 +88,23 @@ def _rows(tensor):
     return _array(tensor)
 
 
+def _turned(call, array):
+    """A sequence as the core has it, time first, from how the call has it, or back.
+
+    The memory of results is laid out as torch's: what others draw for an output in the
+    order of its memory, as torch.nn.Dropout does, falls on the same elements.
+    """
+    return array.swapaxes(0, 1) if call.batch_first and array is not None else array
+
+
 def run(net, call: Call, input, hx, masks):
     """(output, h_n), or a cell's state; grad mode is off, or nothing needs it."""
     masks = tuple(map(_array, masks)) if masks else None
-    results = net._run(_array(input), _array(hx), None, call.batch_sizes, masks)
+    x = _turned(call, _array(input))
+    results = net._run(x, _array(hx), None, call.batch_sizes, masks)
     if call.is_cell:
         return from_numpy(results)
-    return from_numpy(results[0]), from_numpy(results[1])
+    return from_numpy(_turned(call, results[0])), from_numpy(results[1])
 
 
 def record(net, call: Call, input, hx, masks, keep_weights: bool):
@@ -104,20 +114,21 @@ def record(net, call: Call, input, hx, masks, keep_weights: bool):
     # Aliases keep the memory of input and hx alive, whatever becomes of the tensors.
     x = input.detach()
     h = None if hx is None else hx.detach()
-    results = net._record(_array(x), _array(h), None, call.batch_sizes, masks)
-    tape = Tape(results[-1], x, h, keep_weights)
+    sequence = _turned(call, _array(x))
+    results = net._record(sequence, _array(h), None, call.batch_sizes, masks)
+    tape = Tape(call, results[-1], x, h, keep_weights)
     if call.is_cell:
         return from_numpy(results[0]), tape
-    return (from_numpy(results[0]), from_numpy(results[1])), tape
+    return (from_numpy(_turned(call, results[0])), from_numpy(results[1])), tape
 
 
 class Tape:
     """What a forward pass left for backward ones; it keeps alive all that it reads."""
 
-    __slots__ = ("_h", "_places", "_tape", "_x", "has_weights")
+    __slots__ = ("_call", "_h", "_places", "_tape", "_x", "has_weights")
 
-    def __init__(self, tape, x, h, has_weights):
-        self._tape, self._x, self._h = tape, x, h
+    def __init__(self, call, tape, x, h, has_weights):
+        self._call, self._tape, self._x, self._h = call, tape, x, h
         self._places = x.data_ptr(), h is not None and h.data_ptr()
         self.has_weights = has_weights
 
@@ -132,5 +143,7 @@ class Tape:
         net is the network of the call anew, for a tape that has no weights.
         """
         d_output, d_h_n = (*d_results, None)[:2]
-        gradients = self._tape.pullback(_rows(d_output), _rows(d_h_n), needs, net)
+        d_output = _turned(self._call, _rows(d_output))
+        d_input, *rest = self._tape.pullback(d_output, _rows(d_h_n), needs, net)
+        gradients = _turned(self._call, d_input), *rest
         return [None if d is None else from_numpy(d) for d in gradients]

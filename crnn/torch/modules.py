@@ -44,10 +44,9 @@ class RNN(torch.nn.RNN):
         >>> rnn.weight_ih_l0.grad.shape
         torch.Size([20, 10])
 
-    Differences from torch: output is contiguous also with batch_first; the memory of
-    results cannot be resized; where a parameter was edited in place that backward alone
-    does not need, ``create_graph=True`` is refused; torch.jit.script puts a
-    torch.nn.RNN in this module's place.
+    Differences from torch: the memory of results cannot be resized; where a parameter
+    was edited in place that backward alone does not need, ``create_graph=True`` is
+    refused; torch.jit.script puts a torch.nn.RNN in this module's place.
     """
 
     __module__ = "crnn.torch"

@@ -57,32 +57,35 @@ def _cell(call, input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
 def _rnn(call, operands, masks):
     """(output, h_n), a layer at a time, for the masks stand between the layers."""
     x, hx, *weights = operands
-    L, D, T_axis = call.num_layers, call.num_directions, 1 if call.batch_first else 0
+    L, D = call.num_layers, call.num_directions
     is_batched = call.batch_sizes is not None or x.dim() == 3
     if call.batch_sizes is not None:
         layout = [torch.from_numpy(call.batch_sizes)]
         B = layout[0][0]
     else:
         layout = []
-        B = x.shape[1 - T_axis] if is_batched else 1
-        x = x if is_batched else x.unsqueeze(1 - T_axis)
+        if not is_batched:
+            x = x.unsqueeze(1)
+        elif call.batch_first:
+            x = x.transpose(0, 1)
+        B = x.shape[1]
     if hx is None:
         hx = x.new_zeros(L * D, B, call.hidden_size)
     elif not is_batched:
         hx = hx.unsqueeze(1)
     layer_of = _VF.rnn_tanh if call.mode == "RNN_TANH" else _VF.rnn_relu
-    last = [] if layout else [call.batch_first]
+    last = [] if layout else [False]
     n = len(weights) // L
     states = []
     for layer in range(L):
         if layer and masks:
             mask = masks[layer - 1]
-            x = x * (mask if is_batched else mask.unsqueeze(1 - T_axis))
+            x = x * (mask if is_batched else mask.unsqueeze(1))
         options = [call.bias, 1, 0.0, False, D == 2, *last]
         h = hx[layer * D : (layer + 1) * D]
         x, h = layer_of(x, *layout, h, weights[layer * n : (layer + 1) * n], *options)
         states.append(h)
     h_n = torch.cat(states)
-    if is_batched:
-        return [x, h_n]
-    return [x.squeeze(1 - T_axis), h_n.squeeze(1)]
+    if not is_batched:
+        return [x.squeeze(1), h_n.squeeze(1)]
+    return [x.transpose(0, 1) if call.batch_first else x, h_n]
