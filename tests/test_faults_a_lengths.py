@@ -126,6 +126,7 @@ class HostileIndex:
     __int__ = __index__
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of shape, in NumPy 2.5
 def test_fault_08_hostile_length():
     net, x = network(), np.ones((T, B, I), np.float32)
 

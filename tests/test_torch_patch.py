@@ -154,8 +154,7 @@ def model(torch):
     return Model()
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore")  # torch's own
 def test_compilers_see_torchs_forward(torch, crnn_torch):
     net, x = model(torch), torch.randn(T, B, I)
     right = net(x)
