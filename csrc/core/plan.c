@@ -13,11 +13,12 @@
 /* Of a part of the batch: pointers to them take memory. */
 #define MOST_ROWS ((size_t)1024)
 
-/* Rows that a matrix is multiplied by, and bytes of one that a cache has room for. */
+/* Rows that a matrix is multiplied by, bytes of one that the first cache has room for,
+ * and sets of lines of the second. */
 #define FEW_USES ((size_t)32)
 #define MANY_USES ((size_t)256)
 #define FIRST_CACHE ((size_t)32 << 10)
-#define SECOND_CACHE ((size_t)1 << 20)
+#define NUM_SETS ((size_t)1024)
 
 /* Multiply-adds a lane of a span whose threads meet: only between spans it is asked
  * whether a call shall end. */
@@ -130,17 +131,24 @@ static size_t rows_of_part(size_t B, size_t threads)
     return crnn_min(crnn_min(rows, MOST_ROWS), (B - 1) / threads + 1);
 }
 
+/* Lines of a set of the second cache: twice as many where vectors are whole lines. */
+static size_t num_ways(const crnn_network *net)
+{
+    return net->kernels->lanes * net->kernels->element < CRNN_LINE ? 8 : 16;
+}
+
 static bool is_strided_badly(const crnn_network *net)
 {
     /* Rows of a matrix some multiples of 64 bytes apart fall into few sets of a cache:
-     * those of one panel must fit into the 16 ways of a second level of 1024 sets. */
+     * those of one panel must fit into the ways of the second level. */
     const size_t row = crnn_mul(net->hidden_size, net->kernels->element);
     size_t line = CRNN_LINE, together = 1;
-    while (together < 1024 && row % (line * 2) == 0) {
+    while (together < NUM_SETS && row % (line * 2) == 0) {
         line *= 2;
         together *= 2;
     }
-    return row % CRNN_LINE == 0 && net->hidden_size > 16 * 1024 / together;
+    return row % CRNN_LINE == 0 &&
+           net->hidden_size > num_ways(net) * NUM_SETS / together;
 }
 
 /* Whether copying the matrices into panels takes less than it saves. */
@@ -150,14 +158,16 @@ static bool is_packed(const crnn_network *net, const crnn_plan *plan, size_t use
     if (plan->schedule == CRNN_COLUMNS)
         /* A lane's columns of a whole row are too short to be read as a stream. */
         return uses >= FEW_USES;
-    if (plan->part_rows < 2)
-        return uses >= 2 * FEW_USES && is_strided_badly(net);
-    /* So are those of a tile: no stream where they are a line, none beyond the second
-     * cache. */
+    /* So are those of a tile: no stream beyond the second cache, and none where they
+     * are a line. */
+    const size_t matrix = crnn_mul(crnn_mul(H, H), element);
     const size_t width = net->kernels->panel(plan->part_rows) * element;
-    const size_t near = width <= CRNN_LINE ? FIRST_CACHE : SECOND_CACHE;
-    return (uses >= FEW_USES && is_strided_badly(net)) ||
-           (uses >= MANY_USES && crnn_mul(crnn_mul(H, H), element) > near);
+    const bool strided_badly = is_strided_badly(net);
+    if (strided_badly && plan->part_rows > 1)
+        return uses >= FEW_USES;
+    if (strided_badly || matrix > num_ways(net) * NUM_SETS * CRNN_LINE)
+        return uses >= 2 * FEW_USES;
+    return uses >= MANY_USES && width <= CRNN_LINE && matrix > FIRST_CACHE;
 }
 
 static size_t span_steps(const crnn_network *net, size_t rows, size_t T)
