@@ -243,22 +243,31 @@ def test_compile(torch, allow_rnn):
 
 
 @pytest.mark.parametrize(
-    ("kind", "rows", "H", "core"),
+    ("kind", "rows", "H", "trains", "avx512", "avx2"),
     [
-        ("RNN", 1, 64, True),
-        ("RNN", 1, 512, False),
-        ("RNN", 8, 512, True),
-        ("RNNCell", 1, 64, False),
-        ("RNNCell", 64, 64, True),
-        ("RNNCell", 8, 512, False),
-        ("RNNCell", 32, 512, True),
+        ("RNN", 1, 64, True, True, True),
+        ("RNN", 1, 512, False, False, False),
+        ("RNN", 8, 512, False, True, False),
+        ("RNN", 16, 512, True, True, True),
+        ("RNNCell", 1, 64, False, False, False),
+        ("RNNCell", 64, 64, False, True, True),
+        ("RNNCell", 64, 64, True, True, False),
+        ("RNNCell", 8, 512, False, False, False),
+        ("RNNCell", 32, 512, False, True, False),
     ],
 )
-def test_what_torch_is_sooner_done_with(torch, kind, rows, H, core):
-    """Few rows through many weights, which the core would have to copy."""
+@pytest.mark.parametrize("isa", ["avx512", "avx2"])
+def test_what_torch_is_sooner_done_with(
+    torch, monkeypatch, isa, kind, rows, H, trains, avx512, avx2
+):
+    """Few steps through many weights, which the core would have to copy."""
+    from crnn.torch import worth
+
+    monkeypatch.setattr(worth, "HAS_AVX512", isa == "avx512")
+    core = avx512 if isa == "avx512" else avx2
     plain, ours = twins(H, H, kind=kind)
     x = torch.randn(rows, *[1] * (kind == "RNN"), H)
-    with counted() as made, torch.no_grad():
+    with counted() as made, torch.set_grad_enabled(trains):
         found = ours(x)
     assert bool(made) == core
     right = plain(x)

@@ -31,7 +31,9 @@ def over(original, compute):
     def forward(self, input, hx=None):
         if context.is_plain() and not context.is_autocast():
             try:
-                return compute(self, input, hx)
+                results = compute(self, input, hx)
+                if results is not NotImplemented:
+                    return results
             except UnfitError:
                 pass
         return original(self, input, hx)
@@ -62,18 +64,23 @@ def rnn(self, input, hx):
 
 
 def cell(self, input, hx):
-    """What torch.nn.RNNCell's forward returns; UnfitError as in `rnn`, or no gain."""
+    """What torch.nn.RNNCell's forward returns; UnfitError as in `rnn`.
+
+    NotImplemented where the core is no sooner done: many calls are so short that an
+    exception would be felt.
+    """
     _fit(type(input) in _TENSORS and input.dim() == 2 and input.numel() > 0)
+    sizes = self.input_size, self.hidden_size
+    if not worth.is_cell_worth_it(*sizes, len(input), torch.is_grad_enabled()):
+        return NotImplemented
     named = self._parameters
     if tuple(named) == _CELL_NAMES:
         weights = list(named.values())
     else:
         weights = [getattr(self, name) for name in _CELL_NAMES]
     bias = weights[2] is not None or weights[3] is not None
-    sizes = self.input_size, self.hidden_size
     _fit(self.nonlinearity in _MODES and sizes[1] > 0)
     call = Call(*sizes, 1, 1, bias, _MODES[self.nonlinearity], is_cell=True)
-    _fit(worth.is_cell_worth_it(call, len(input)))
     shape = (*input.shape[:-1], call.hidden_size)
     return _compute(call, input, hx, shape, weights if bias else weights[:2])
 

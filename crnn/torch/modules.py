@@ -19,7 +19,7 @@ class RNN(torch.nn.RNN):
     What crnn does not compute is left to torch's own forward method: devices other than
     the CPU, dtypes other than float32 and float64, autocast, tensor subclasses,
     torch.func and forward-mode AD, torch.compile, trace, script and export; and so are
-    calls that it is sooner done with, such as a single row through a wide layer.
+    calls that it is sooner done with, such as a step or two of a wide layer.
     Gradients with ``create_graph=True`` are computed by torch's operators.  A call uses
     at most as many threads as `torch.set_num_threads` and `crnn.set_num_threads` allow.
 
@@ -61,7 +61,8 @@ class RNN(torch.nn.RNN):
 class RNNCell(torch.nn.RNNCell):
     """torch.nn.RNNCell with forward and backward computed by crnn; see `RNN`.
 
-    Batches of fewer than 32 rows are left to torch, which is sooner done with them.
+    Batches of fewer than 32 rows are left to torch, which is sooner done with them, and
+    without AVX-512 those of wide cells and all that are trained.
 
     Inputs: input, hx=None
         * input: (N, I) or (I,).

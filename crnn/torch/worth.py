@@ -1,7 +1,12 @@
-"""What pays: limits that were measured, on one core.
+"""What pays: limits that were measured, on a core with AVX-512 and on one without.
 
-The core reads a copy of the weights, made at each call; torch reads them in place.
+The core reads a copy of the weights, made at each call.  Torch reads them in place, but
+has more to do around a step, and falls behind the more the wider the core's vectors.
 """
+
+from ..config import isa
+
+HAS_AVX512 = isa() == "avx512"
 
 
 def is_network_worth_it(call, rows: int) -> bool:
@@ -9,15 +14,23 @@ def is_network_worth_it(call, rows: int) -> bool:
 
     A step or two of a wide layer takes torch less than the copy does.
     """
-    return 512 * rows > call.input_size + call.hidden_size
+    inputs = call.input_size + call.hidden_size
+    if HAS_AVX512:
+        return 512 * rows > inputs
+    return 2**15 * call.num_steps >= call.hidden_size * inputs
 
 
-def is_cell_worth_it(call, rows: int) -> bool:
+def is_cell_worth_it(
+    input_size: int, hidden_size: int, rows: int, trains: bool
+) -> bool:
     """Whether the core is done sooner with one step of this many rows.
 
-    Torch has less to do around a cell than around a network.
+    Torch has less to do around a cell than around a network; and to train one the core
+    copies the weights twice, forward and backward.
     """
-    weights = call.hidden_size * (call.input_size + call.hidden_size)
+    weights = hidden_size * (input_size + hidden_size)
+    if not HAS_AVX512 and (trains or weights > 512 * rows):
+        return False
     return rows >= 32 and rows * weights >= 2**19
 
 
