@@ -161,13 +161,13 @@ static bool is_packed(const crnn_network *net, const crnn_plan *plan, size_t use
     /* So are those of a tile: no stream beyond the second cache, and none where they
      * are a line. */
     const size_t matrix = crnn_mul(crnn_mul(H, H), element);
-    const size_t width = net->kernels->panel(plan->part_rows) * element;
     const bool strided_badly = is_strided_badly(net);
     if (strided_badly && plan->part_rows > 1)
         return uses >= FEW_USES;
     if (strided_badly || matrix > num_ways(net) * NUM_SETS * CRNN_LINE)
         return uses >= 2 * FEW_USES;
-    return uses >= MANY_USES && width <= CRNN_LINE && matrix > FIRST_CACHE;
+    return uses >= MANY_USES && matrix > FIRST_CACHE &&
+           net->kernels->panel(plan->part_rows) * element <= CRNN_LINE;
 }
 
 static size_t span_steps(const crnn_network *net, size_t rows, size_t T)
