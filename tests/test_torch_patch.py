@@ -154,8 +154,10 @@ def model(torch):
     return Model()
 
 
-@pytest.mark.filterwarnings("ignore")  # torch's own
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_compilers_see_torchs_forward(torch, crnn_torch):
+    warnings.simplefilter("ignore", torch.jit.TracerWarning)
     net, x = model(torch), torch.randn(T, B, I)
     right = net(x)
     ways = {

@@ -46,7 +46,7 @@ def network(call: Call, dtype: torch.dtype, weights):
         net._borrow(dtype.itemsize, *call[:5], list(map(_array, weights)))
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise UnfitError from error
-    net.mode, net.batch_first, net._is_cell = call.mode, False, call.is_cell
+    net.mode, net._is_cell = call.mode, call.is_cell  # time first, unless told
     net._most_threads = torch.get_num_threads()
     return net
 
@@ -116,7 +116,7 @@ def record(net, call: Call, input, hx, masks, keep_weights: bool):
     h = None if hx is None else hx.detach()
     sequence = _turned(call, _array(x))
     results = net._record(sequence, _array(h), None, call.batch_sizes, masks)
-    tape = Tape(call, results[-1], x, h, keep_weights)
+    tape = Tape(results[-1], x, h, keep_weights)
     if call.is_cell:
         return from_numpy(results[0]), tape
     return (from_numpy(_turned(call, results[0])), from_numpy(results[1])), tape
@@ -125,10 +125,10 @@ def record(net, call: Call, input, hx, masks, keep_weights: bool):
 class Tape:
     """What a forward pass left for backward ones; it keeps alive all that it reads."""
 
-    __slots__ = ("_call", "_h", "_places", "_tape", "_x", "has_weights")
+    __slots__ = ("_h", "_places", "_tape", "_x", "has_weights")
 
-    def __init__(self, call, tape, x, h, has_weights):
-        self._call, self._tape, self._x, self._h = call, tape, x, h
+    def __init__(self, tape, x, h, has_weights):
+        self._tape, self._x, self._h = tape, x, h
         self._places = x.data_ptr(), h is not None and h.data_ptr()
         self.has_weights = has_weights
 
@@ -137,13 +137,13 @@ class Tape:
         x, h = self._x, self._h
         return (x.data_ptr(), h is not None and h.data_ptr()) == self._places
 
-    def pullback(self, d_results, needs, net=None):
+    def pullback(self, call: Call, d_results, needs, net=None):
         """Gradients of input, hx and each weight, None for those not needed.
 
         net is the network of the call anew, for a tape that has no weights.
         """
         d_output, d_h_n = (*d_results, None)[:2]
-        d_output = _turned(self._call, _rows(d_output))
+        d_output = _turned(call, _rows(d_output))
         d_input, *rest = self._tape.pullback(d_output, _rows(d_h_n), needs, net)
-        gradients = _turned(self._call, d_input), *rest
+        gradients = _turned(call, d_input), *rest
         return [None if d is None else from_numpy(d) for d in gradients]

@@ -93,7 +93,7 @@ class Recurrence(torch.autograd.Function):
         again = torch.is_grad_enabled() or not context.is_plain()
         again = again or not all(map(_is_dense, given))
         if tape is not None and tape.has_weights and not again:
-            return None, *tape.pullback(d_results, needs)
+            return None, *tape.pullback(call, d_results, needs)
         input, hx, *saved = saved
         saved = iter(saved)
         weights = [w if w is not None else next(saved) for w in ctx.rest]
@@ -106,7 +106,7 @@ class Recurrence(torch.autograd.Function):
         net = engine.network(call, input.dtype, weights)
         if tape is None:
             _, tape = engine.record(net, call, input, hx, masks, keep_weights=True)
-        return None, *tape.pullback(d_results, needs, net)
+        return None, *tape.pullback(call, d_results, needs, net)
 
 
 # Function.apply looks for torch.func's transforms first, as `context.is_plain` has.
