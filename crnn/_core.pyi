@@ -13,7 +13,6 @@ class Network:
     batch_first: bool
     _is_cell: bool
     _is_direct: bool
-    _is_transient: bool
     _most_threads: int
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def _allocate(
@@ -45,7 +44,6 @@ class Network:
         arrays: list[npt.NDArray[np.floating]],
         /,
     ) -> None: ...
-    def _load(self, arrays: list[npt.NDArray[np.floating]], /) -> None: ...
     def _record_directly(self, x: Any, hx: Any, /) -> Any: ...
     def _record(
         self,

@@ -55,6 +55,18 @@ static void *draw(crnn_dtype dtype, size_t count)
     return numbers;
 }
 
+/* A matrix [rows][columns] turned into one of [columns][rows]. */
+static void *turn(char *matrix, size_t rows, size_t columns, size_t bytes)
+{
+    char *turned = allocate(rows * columns * bytes);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < columns; j++)
+            memcpy(turned + (j * rows + i) * bytes, matrix + (i * columns + j) * bytes,
+                   bytes);
+    free(matrix);
+    return turned;
+}
+
 static crnn_view dense(void *data, size_t rows, size_t columns, size_t bytes)
 {
     const ptrdiff_t row = (ptrdiff_t)(columns * bytes);
@@ -67,10 +79,10 @@ static size_t result_count(const sizes *s)
     return s->B * s->D * s->H * (s->T + s->L);
 }
 
-/* One network on one batch, both drawn from the same seed each time; the caller frees
- * output and h_n, which lie in one block. */
+/* One network on one batch, both drawn from the same seed each time, its matrices
+ * either way; the caller frees output and h_n, which lie in one block. */
 static char *run(const sizes *s, const crnn_kernels *kernels, crnn_dtype dtype,
-                 crnn_activation activation)
+                 crnn_activation activation, bool by_unit)
 {
     const size_t bytes = element[dtype];
     random_state = 1;
@@ -83,13 +95,19 @@ static char *run(const sizes *s, const crnn_kernels *kernels, crnn_dtype dtype,
             draw(dtype, s->H),
             draw(dtype, s->H),
         };
+    for (size_t i = 0; by_unit && i < s->L * s->D; i++) {
+        crnn_weights *w = &weights[i];
+        w->w_ih = turn((char *)w->w_ih, i < s->D ? s->I : s->D * s->H, s->H, bytes);
+        w->w_hh = turn((char *)w->w_hh, s->H, s->H, bytes);
+    }
     for (size_t row = 0; row < s->B; row++)
         lengths[row] = 1 + row * 5 % s->T;
     void *x = draw(dtype, s->T * s->B * s->I);
     void *h0 = draw(dtype, s->L * s->D * s->B * s->H);
     char *results = allocate(result_count(s) * bytes);
     memset(results, 0, result_count(s) * bytes); /* padded steps are not written */
-    const crnn_network net = {kernels, activation, s->I, s->H, s->L, s->D, weights};
+    const crnn_network net = {kernels, activation, s->I,    s->H,
+                              s->L,    s->D,       weights, by_unit};
     const crnn_batch batch = {
         .num_steps = s->T,
         .num_rows = s->B,
@@ -121,12 +139,14 @@ static bool agree(const sizes *s, const crnn_kernels *kernels, crnn_dtype dtype,
                   crnn_activation activation, uint64_t *hash)
 {
     const size_t bytes = result_count(s) * element[dtype];
-    char *expected = run(s, crnn_variant(0, dtype), dtype, activation);
-    char *results = run(s, kernels, dtype, activation);
-    const bool same = memcmp(expected, results, bytes) == 0;
+    char *expected = run(s, crnn_variant(0, dtype), dtype, activation, false);
+    char *results = run(s, kernels, dtype, activation, false);
+    char *by_unit = run(s, kernels, dtype, activation, true);
+    const bool same =
+        memcmp(expected, results, bytes) == 0 && memcmp(expected, by_unit, bytes) == 0;
     for (size_t i = 0; i < bytes; i++) /* FNV-1a */
         *hash = (*hash ^ (unsigned char)expected[i]) * 0x100000001b3u;
-    free(expected), free(results);
+    free(expected), free(results), free(by_unit);
     return same;
 }
 

@@ -1,79 +1,157 @@
-"""Parameters copied from other arrays, which are transposed, and arrays of capsules."""
+"""Parameters borrowed from other arrays, as torch lays them out; arrays of capsules."""
 
 import gc
+import itertools
 import sys
 
 import numpy as np
 import pytest
+from faults import same_bits
 from shapes import EDGES, draw
 
 from crnn import _core
 
-
-def network(I, H, dtype):  # noqa: E741
-    net = _core.Network()
-    return net, net._allocate(np.dtype(dtype).itemsize, I, H, 1, 1, True)
+DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_order_and_edge(isa, dtype):
-    """Row-major matrices, as torch has them, by way of the kernels; others by NumPy."""
-    for H in EDGES:
-        for I in EDGES:  # noqa: E741
-            net, own = network(I, H, dtype)
-            values = [draw(*a.shape, dtype=dtype, seed=k) for k, a in enumerate(own)]
-            for order in (
-                lambda a: a,
-                np.asfortranarray,
-                lambda a: np.stack([a, a], -1)[..., 0],
-                lambda a: a[::-1].copy()[::-1],
-            ):
-                for array in own:
-                    array.fill(np.nan)
-                net._load([order(a) for a in values])
-                for array, right in zip(own, values, strict=True):
-                    assert array.tobytes() == right.tobytes()
+def networks(I, H, L=1, D=1, dtype="float32", bias=True):  # noqa: E741
+    """One that owns its parameters, and one that borrows equal ones."""
+    sizes = np.dtype(dtype).itemsize, I, H, L, D, bias
+    owner, borrower = _core.Network(), _core.Network()
+    values = owner._allocate(*sizes)
+    for k, own in enumerate(values):
+        own[...] = draw(*own.shape, dtype=dtype, seed=k) / np.sqrt(H)
+    borrower._borrow(*sizes, [np.ascontiguousarray(v) for v in values])
+    for net in owner, borrower:
+        net.mode, net.batch_first = "RNN_TANH", False
+    return owner, borrower
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def results(net, x):
+    """Output, h_n, the gradients of everything and those of the parameters alone."""
+    output, h_n = net._run(x)
+    again, _, tape = net._record(x)
+    assert same_bits(output, again)
+    n = 4 * h_n.shape[0]
+    whole = tape.pullback(output, h_n, (True, False) + (True,) * n)
+    return [
+        output,
+        h_n,
+        *whole,
+        *tape.pullback(output, None, (False,) * 2 + (True,) * n),
+    ]
+
+
+def assert_same(found, right):
+    for a, b in zip(found, right, strict=True):
+        assert (a is None and b is None) or same_bits(a, b)
+
+
+@DTYPES
+def test_every_edge(isa, dtype):
+    for H, I in itertools.product(EDGES, EDGES):  # noqa: E741
+        nets = networks(I, H, dtype=dtype)
+        x = draw(3, 1 + (H + I) % 18, I, dtype=dtype)
+        assert_same(results(nets[1], x), results(nets[0], x))
+
+
+@DTYPES
+@pytest.mark.parametrize(
+    "schedule", ["alone", "rows", "directions", "layers", "columns"]
+)
+def test_every_schedule(isa, dtype, schedule):
+    """Few uses and many, of matrices that are read where they are and of others."""
+    _core.assume_cpus(2)
+    _core.prefer_schedule(schedule)
+    try:
+        for L, D in (1, 1), (3, 1), (2, 2):
+            for T, B, I, H in (2, 1, 9, 96), (70, 1, 9, 96), (5, 33, 130, 96):  # noqa: E741
+                nets = networks(I, H, L, D, dtype)
+                assert_same(*(results(net, draw(T, B, I, dtype=dtype)) for net in nets))
+    finally:
+        _core.prefer_schedule("alone")
+        _core.assume_cpus(0)
+
+
+@DTYPES
 def test_wide_strides(isa, dtype):
-    """Powers of two, whose lines share places in a cache."""
-    for H, I in (256, 256), (128, 512), (513, 1024):  # noqa: E741
-        net, own = network(I, H, dtype)
-        values = [draw(*a.shape, dtype=dtype) for a in own]
-        net._load(values)
-        assert all(map(np.array_equal, own, values))
+    """Powers of two, whose lines share places in a cache, and widths beyond it."""
+    for H, I in (256, 256), (128, 512), (513, 1024), (1024, 16):  # noqa: E741
+        for T, B in (1, 1), (2, 9), (70, 1):
+            nets = networks(I, H, dtype=dtype)
+            assert_same(*(results(net, draw(T, B, I, dtype=dtype)) for net in nets))
 
 
-def test_wrong_lists():
-    net, own = network(2, 3, "float32")
-    right = [a.copy() for a in own]
-    for wrong in right[:3], tuple(right), None, [*right, right[0]], [None] * 4:
-        with pytest.raises(ValueError, match="array"):
-            net._load(wrong)
-    for wrong in right[0].T, right[0].astype(float), right[0].ravel():
-        with pytest.raises(ValueError, match="does not fit"):
-            net._load([wrong, *right[1:]])
-    with pytest.raises(RuntimeError):
-        _core.Network()._load(right)
-
-
-def test_borrowed_parameters_cannot_be_loaded_again():
-    """Tapes share them."""
-    right = [np.ascontiguousarray(a) for a in network(2, 3, "float32")[1]]
+def test_edits_are_seen_and_memory_is_kept():
+    arrays = [np.zeros((3, 2), "f4"), np.zeros((3, 3), "f4"), *np.zeros((2, 3), "f4")]
     net = _core.Network()
-    net._borrow(4, 2, 3, 1, 1, True, right)
-    with pytest.raises(RuntimeError):
-        net._load(right)
-    with pytest.raises(ValueError, match="fit"):
-        _core.Network()._borrow(4, 2, 4, 1, 1, True, right)
-    with pytest.raises(ValueError, match="sizes"):
-        _core.Network()._borrow(4, 2, 3, 1, 3, True, right)
-    net._allocate(4, 2, 3, 1, 1, True)
-    net._load(right)
+    net._borrow(4, 2, 3, 1, 1, True, arrays)
+    net.mode, net.batch_first = "RNN_TANH", False
+    x = draw(2, 1, 2)
+    output, _, tape = net._record(x)
+    assert not output.any()
+    arrays[2][:] = 1
+    assert net._run(x)[0].all()
+    arrays[0][:] = 1
+    d_x = tape.pullback(output + 1, None, (True,) + (False,) * 5)[0]
+    assert d_x.all()
+    with pytest.raises(ValueError, match="resize"):
+        arrays[0].resize((1, 1), refcheck=False)
+    before = [sys.getrefcount(a) for a in arrays]
+    del net, tape
+    gc.collect()
+    assert [sys.getrefcount(a) for a in arrays] == [n - 1 for n in before]
+    arrays[0].resize((1, 1), refcheck=False)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_network_lent_to_a_tape():
+    """Its parameters in the place of those that the tape has, however they lie."""
+    nets, x = networks(2, 3), draw(2, 1, 2)
+    needs = (True,) * 6
+    for net, other in itertools.product(nets, nets):
+        output, h_n, tape = net._record(x)
+        lent = tape.pullback(output, h_n, needs, other)
+        assert_same(lent, tape.pullback(output, h_n, needs, None))
+    for wrong in networks(2, 4) + networks(2, 3, 2) + networks(2, 3, dtype="float64"):
+        with pytest.raises(ValueError, match="needs a network of its sizes"):
+            tape.pullback(output, h_n, needs, wrong)
+    for wrong in _core.Network(), 1, x:
+        with pytest.raises(ValueError, match="needs a network of its sizes"):
+            tape.pullback(output, h_n, needs, wrong)
+    for wrong in networks(2, 3, bias=False):
+        with pytest.raises(ValueError, match="needs must have"):
+            tape.pullback(output, h_n, needs, wrong)
+
+
+def test_fault_9_wrong_arrays():
+    sizes = 4, 2, 3, 1, 1, True
+    right = [draw(3, 2), draw(3, 3), draw(3), draw(3)]
+    net = _core.Network()
+    net._borrow(*sizes, right)
+    for wrong in right[:3], tuple(right), None, [*right, right[0]], []:
+        with pytest.raises(ValueError, match="must be a list"):
+            net._borrow(*sizes, wrong)
+    for wrong in (
+        *(
+            right[0].T,
+            right[0].astype(float),
+            right[0].ravel(),
+            right[0].tolist(),
+            None,
+        ),
+        *(right[0][:1], np.asfortranarray(right[0]), right[0].astype(">f4")),
+    ):
+        with pytest.raises(ValueError, match="does not fit"):
+            net._borrow(*sizes, [wrong, *right[1:]])
+    for wrong in (4, 2, 3, 1, 3, True), (4, -1, 3, 1, 1, True), (2, 2, 3, 1, 1, True):
+        with pytest.raises(ValueError, match="sizes"):
+            net._borrow(*wrong, right)
+    net.mode, net.batch_first = "RNN_TANH", False
+    assert np.isfinite(net._run(draw(1, 1, 2))[0]).all()
+    net._allocate(*sizes)
+
+
+@DTYPES
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3), (2, 0, 3), (4, 3, 2)], ids=str)
 def test_arrays_of_capsules(shape, dtype):
     array = np.arange(1, 1 + np.prod(shape, dtype=int), dtype=dtype).reshape(shape)

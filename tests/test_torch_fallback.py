@@ -245,15 +245,18 @@ def test_compile(torch, allow_rnn):
 @pytest.mark.parametrize(
     ("kind", "rows", "H", "trains", "avx512", "avx2"),
     [
-        ("RNN", 1, 64, True, True, True),
-        ("RNN", 1, 512, False, False, False),
-        ("RNN", 8, 512, False, True, False),
-        ("RNN", 16, 512, True, True, True),
-        ("RNNCell", 1, 64, False, False, False),
-        ("RNNCell", 64, 64, False, True, True),
-        ("RNNCell", 64, 64, True, True, False),
-        ("RNNCell", 8, 512, False, False, False),
-        ("RNNCell", 32, 512, False, True, False),
+        ("RNN", (1, 1), 64, True, True, True),
+        ("RNN", (1, 1), 512, False, False, False),
+        ("RNN", (8, 1), 512, False, True, False),
+        ("RNN", (8, 1), 512, True, True, True),
+        ("RNN", (16, 1), 512, False, True, True),
+        ("RNN", (1, 8), 512, True, True, False),
+        ("RNN", (2, 8), 512, False, True, True),
+        ("RNNCell", (1,), 64, False, False, False),
+        ("RNNCell", (64,), 64, False, True, True),
+        ("RNNCell", (64,), 64, True, True, False),
+        ("RNNCell", (32,), 512, False, True, False),
+        ("RNNCell", (64,), 512, False, True, True),
     ],
 )
 @pytest.mark.parametrize("isa", ["avx512", "avx2"])
@@ -266,7 +269,7 @@ def test_what_torch_is_sooner_done_with(
     monkeypatch.setattr(worth, "HAS_AVX512", isa == "avx512")
     core = avx512 if isa == "avx512" else avx2
     plain, ours = twins(H, H, kind=kind)
-    x = torch.randn(rows, *[1] * (kind == "RNN"), H)
+    x = torch.randn(*rows, H)
     with counted() as made, torch.set_grad_enabled(trains):
         found = ours(x)
     assert bool(made) == core

@@ -226,7 +226,6 @@ def test_heavy_weights(torch, dropout, packed):
             if packed:
                 given = torch.nn.utils.rnn.pack_sequence(list(step.transpose(0, 1)))
             output, h = net(given, h)
-            assert net is plain or packed or not output.grad_fn.tape.has_weights
             total = total + loss_of(output)
         if net is ours:  # states and offsets, and nothing of the size of the weights
             assert crnn._core.allocations() - before <= 4 * 4

@@ -1,7 +1,7 @@
 """From tensors to the core and back: the only place here that knows the core's names.
 
-A network of the core is made of the weights at each call, by copying them, so that a
-call depends on its tensors alone and sees every edit of them.
+A network of the core is made of the weights at each call, and reads them where they
+are, so that a call depends on its tensors alone and sees every edit of them.
 """
 
 from typing import NamedTuple
@@ -36,14 +36,15 @@ class Call(NamedTuple):
 
 
 def network(call: Call, dtype: torch.dtype, weights):
-    """The core's network with copies of these weights.
+    """The core's network of these weights.
 
     Raises:
         UnfitError: they are not what the sizes ask for, or of several dtypes.
     """
     net = _core.Network()
     try:
-        net._borrow(dtype.itemsize, *call[:5], list(map(_array, weights)))
+        arrays = [_array(w.contiguous()) for w in weights]
+        net._borrow(dtype.itemsize, *call[:5], arrays)
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise UnfitError from error
     net.mode, net._is_cell = call.mode, call.is_cell  # time first, unless told
@@ -107,43 +108,52 @@ def run(net, call: Call, input, hx, masks):
     return from_numpy(_turned(call, results[0])), from_numpy(results[1])
 
 
-def record(net, call: Call, input, hx, masks, keep_weights: bool):
-    """What `run` gives, and a Tape; without keep_weights the net is used up."""
-    net._is_transient = not keep_weights
+def record(net, call: Call, input, hx, masks, weights):
+    """What `run` gives, and a Tape; the weights are those that net is made of."""
     masks = tuple(map(_array, masks)) if masks else None
     # Aliases keep the memory of input and hx alive, whatever becomes of the tensors.
     x = input.detach()
     h = None if hx is None else hx.detach()
     sequence = _turned(call, _array(x))
     results = net._record(sequence, _array(h), None, call.batch_sizes, masks)
-    tape = Tape(results[-1], x, h, keep_weights)
+    tape = Tape(results[-1], x, h, weights)
     if call.is_cell:
         return from_numpy(results[0]), tape
     return (from_numpy(_turned(call, results[0])), from_numpy(results[1])), tape
 
 
 class Tape:
-    """What a forward pass left for backward ones; it keeps alive all that it reads."""
+    """What a forward pass left for backward ones; it keeps alive all that it reads.
 
-    __slots__ = ("_h", "_places", "_tape", "_x", "has_weights")
+    Whether that is still in its place is to be asked first: share_memory_() moves a
+    tensor's memory away, and a parameter's ``.data`` may be replaced.
+    """
 
-    def __init__(self, tape, x, h, has_weights):
-        self._tape, self._x, self._h = tape, x, h
-        self._places = x.data_ptr(), h is not None and h.data_ptr()
-        self.has_weights = has_weights
+    __slots__ = ("_places", "_sequences", "_tape", "_weight_places")
+
+    def __init__(self, tape, x, h, weights):
+        self._tape, self._sequences = tape, (x, h)
+        self._places, self._weight_places = _places(self._sequences), _places(weights)
 
     def is_intact(self) -> bool:
-        """Whether what it reads is still there: share_memory_() moves it away."""
-        x, h = self._x, self._h
-        return (x.data_ptr(), h is not None and h.data_ptr()) == self._places
+        """Whether input and hx are where they were."""
+        return _places(self._sequences) == self._places
+
+    def has_weights(self, weights) -> bool:
+        """Whether these, the call's weights, are where they were."""
+        return _places(weights) == self._weight_places
 
     def pullback(self, call: Call, d_results, needs, net=None):
         """Gradients of input, hx and each weight, None for those not needed.
 
-        net is the network of the call anew, for a tape that has no weights.
+        net is the call's network anew, for a tape whose weights have moved.
         """
         d_output, d_h_n = (*d_results, None)[:2]
         d_output = _turned(call, _rows(d_output))
         d_input, *rest = self._tape.pullback(d_output, _rows(d_h_n), needs, net)
         gradients = _turned(call, d_input), *rest
         return [None if d is None else from_numpy(d) for d in gradients]
+
+
+def _places(tensors):
+    return [t is not None and t.data_ptr() for t in tensors]

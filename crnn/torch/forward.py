@@ -57,7 +57,7 @@ def rnn(self, input, hx):
     B = input.shape[0 if batch_first else 1] if is_batched else 1
     T = input.shape[1 if batch_first else 0]
     call = _call_of(self, T, batch_first)
-    _fit(B > 0 and T > 0 and worth.is_network_worth_it(call, T * B))
+    _fit(B > 0 and T > 0 and _is_worth_it(call, T * B))
     states = call.num_layers * call.num_directions
     shape = (states, B, call.hidden_size) if is_batched else (states, call.hidden_size)
     return _compute(call, input, hx, shape, _current_weights(self))
@@ -88,6 +88,10 @@ def cell(self, input, hx):
 def _fit(condition):
     if not condition:
         raise UnfitError
+
+
+def _is_worth_it(call, rows):
+    return worth.is_network_worth_it(call, rows, torch.is_grad_enabled())
 
 
 def _call_of(self, num_steps, batch_first, batch_sizes=None):
@@ -174,7 +178,7 @@ def _packed(self, sequence, hx):
     call = _call_of(self, len(sizes), False, np.array(sizes, np.int64))
     shape = (call.num_layers * call.num_directions, B, call.hidden_size)
     _check_order(sorted_indices, unsorted_indices, hx, shape)
-    _fit(worth.is_network_worth_it(call, N))
+    _fit(_is_worth_it(call, N))
     if hx is not None:
         hx = self.permute_hidden(hx, sorted_indices)
     output, h_n = _compute(call, data, hx, shape, _current_weights(self))

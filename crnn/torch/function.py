@@ -5,7 +5,7 @@ from itertools import compress, islice
 
 import torch
 
-from . import context, engine, replay, worth
+from . import context, engine, replay
 
 
 @functools.cache
@@ -64,9 +64,7 @@ class Recurrence(torch.autograd.Function):
             results = engine.run(net, call, input, hx, masks)
             ctx.kept = (True,) * len(weights)
         else:
-            rows = input.numel() // call.input_size
-            light = worth.are_weights_light(call, rows)
-            results, ctx.tape = engine.record(net, call, input, hx, masks, light)
+            results, ctx.tape = engine.record(net, call, input, hx, masks, weights)
             ctx.kept = kept_weights(
                 ctx.needs_input_grad[1:],
                 *(call.num_layers, call.num_directions, call.bias),
@@ -92,8 +90,6 @@ class Recurrence(torch.autograd.Function):
             tape = None
         again = torch.is_grad_enabled() or not context.is_plain()
         again = again or not all(map(_is_dense, given))
-        if tape is not None and tape.has_weights and not again:
-            return None, *tape.pullback(call, d_results, needs)
         input, hx, *saved = saved
         saved = iter(saved)
         weights = [w if w is not None else next(saved) for w in ctx.rest]
@@ -103,9 +99,11 @@ class Recurrence(torch.autograd.Function):
         if again:
             operands = [input, hx, *weights]
             return None, *replay.gradients(call, operands, masks, d_results, needs)
-        net = engine.network(call, input.dtype, weights)
+        net = None
+        if tape is None or not tape.has_weights(weights):
+            net = engine.network(call, input.dtype, weights)
         if tape is None:
-            _, tape = engine.record(net, call, input, hx, masks, keep_weights=True)
+            _, tape = engine.record(net, call, input, hx, masks, weights)
         return None, *tape.pullback(call, d_results, needs, net)
 
 

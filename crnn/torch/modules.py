@@ -62,7 +62,7 @@ class RNNCell(torch.nn.RNNCell):
     """torch.nn.RNNCell with forward and backward computed by crnn; see `RNN`.
 
     Batches of fewer than 32 rows are left to torch, which is sooner done with them, and
-    without AVX-512 those of wide cells and all that are trained.
+    without AVX-512 smaller ones of wide cells and all that are trained.
 
     Inputs: input, hx=None
         * input: (N, I) or (I,).

@@ -1,6 +1,6 @@
 """What pays: limits that were measured, on a core with AVX-512 and on one without.
 
-The core reads a copy of the weights, made at each call.  Torch reads them in place, but
+The core copies the weights at each call, transposed.  Torch reads them in place, but
 has more to do around a step, and falls behind the more the wider the core's vectors.
 """
 
@@ -9,15 +9,18 @@ from ..config import isa
 HAS_AVX512 = isa() == "avx512"
 
 
-def is_network_worth_it(call, rows: int) -> bool:
+def is_network_worth_it(call, rows: int, trains: bool) -> bool:
     """Whether the core is done sooner with a network for this many steps times rows.
 
-    A step or two of a wide layer takes torch less than the copy does.
+    A step or two of a wide layer takes torch less than the copy does; of one row, some
+    more, and without gradients yet more.
     """
     inputs = call.input_size + call.hidden_size
     if HAS_AVX512:
         return 512 * rows > inputs
-    return 2**15 * call.num_steps >= call.hidden_size * inputs
+    weights = call.hidden_size * inputs
+    step = 2**18 if rows > call.num_steps else 2**17 if trains else 2**15
+    return step * call.num_steps >= weights
 
 
 def is_cell_worth_it(
@@ -25,21 +28,9 @@ def is_cell_worth_it(
 ) -> bool:
     """Whether the core is done sooner with one step of this many rows.
 
-    Torch has less to do around a cell than around a network; and to train one the core
-    copies the weights twice, forward and backward.
+    Torch has less to do around a cell than around a network.
     """
     weights = hidden_size * (input_size + hidden_size)
-    if not HAS_AVX512 and (trains or weights > 512 * rows):
+    if not HAS_AVX512 and (trains or weights > 2**13 * rows):
         return False
     return rows >= 32 and rows * weights >= 2**19
-
-
-def are_weights_light(call, rows: int) -> bool:
-    """Whether a tape may well hold a copy of the weights beside the states of its rows.
-
-    Else a loop of short calls, each with its tape, would hold as many copies.
-    """
-    D, H = call.num_directions, call.hidden_size
-    inputs = call.input_size + (call.num_layers - 1) * D * H
-    weights = D * H * (inputs + call.num_layers * H)
-    return weights <= max(2**14, rows * D * H * call.num_layers)

@@ -61,8 +61,7 @@ typedef struct {
     Py_ssize_t most_threads; /* for a call; 0: as many as there are */
     char is_cell;            /* arrays without a time axis, one output */
     char is_direct;          /* forward() is not overridden */
-    char is_constant;  /* no one can change the parameters: a tape needs no copy */
-    char is_transient; /* made for one call: a tape does not keep its parameters */
+    char is_borrowed; /* parameters are arrays of others, as torch lays them out */
 } network_object;
 
 extern struct PyModuleDef crnn_module;
@@ -83,8 +82,7 @@ PyObject *network_snapshot(const network_object *self, const crnn_weights **weig
 /* parameters.c: the block of memory that they live in. */
 PyObject *network_allocate(PyObject *self, PyObject *args);
 PyObject *network_borrow(PyObject *self, PyObject *args);
-PyObject *network_load(PyObject *self, PyObject *arrays);
-extern const char network_allocate_doc[], network_borrow_doc[], network_load_doc[];
+extern const char network_allocate_doc[], network_borrow_doc[];
 
 /* dlpack.c: arrays of the memory of tensors; functions of the module. */
 extern PyMethodDef dlpack_functions[];

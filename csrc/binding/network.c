@@ -61,8 +61,6 @@ static PyMemberDef members[] = {
      "forward() is not overridden."},
     {"_most_threads", T_PYSSIZET, offsetof(network_object, most_threads), 0,
      "Limit of the threads of a call; 0 is none."},
-    {"_is_transient", T_BOOL, offsetof(network_object, is_transient), 0,
-     "Made for one call: _record() uses up the parameters, and its tape has none."},
     {0},
 };
 
@@ -77,7 +75,6 @@ PyDoc_STRVAR(run_doc,
 static PyMethodDef methods[] = {
     {"_allocate", network_allocate, METH_VARARGS, network_allocate_doc},
     {"_borrow", network_borrow, METH_VARARGS, network_borrow_doc},
-    {"_load", network_load, METH_O, network_load_doc},
     {"_record", (PyCFunction)(void (*)(void))network_record,
      METH_VARARGS | METH_KEYWORDS, network_record_doc},
     {"_record_directly", (PyCFunction)(void (*)(void))network_record_directly,

@@ -4,7 +4,8 @@
  * Python sees them as arrays whose base is a capsule that owns the block, so they can
  * be edited but not resized away, and a call keeps the capsule while it computes; what
  * users do to the shape or the life of those array objects cannot reach the kernels,
- * which read the block.
+ * which read the block.  Borrowed parameters live elsewhere: the block is only a table
+ * of them then, and its capsule keeps their arrays.
  */
 #include "binding.h"
 
@@ -19,9 +20,11 @@ static size_t aligned(size_t bytes)
 static void free_block(PyObject *capsule)
 {
     crnn_free(PyCapsule_GetPointer(capsule, NULL));
+    Py_XDECREF((PyObject *)PyCapsule_GetContext(capsule));
 }
 
-static PyObject *new_block(size_t bytes)
+/* A capsule that owns so many bytes, and keeps an object, or NULL. */
+static PyObject *new_block(size_t bytes, PyObject *kept)
 {
     if (bytes == CRNN_TOO_BIG)
         return PyErr_NoMemory();
@@ -31,6 +34,8 @@ static PyObject *new_block(size_t bytes)
     PyObject *capsule = PyCapsule_New(block, NULL, free_block);
     if (!capsule)
         crnn_free(block);
+    else if (kept)
+        PyCapsule_SetContext(capsule, Py_NewRef(kept)); /* which fails for no capsule */
     return capsule;
 }
 
@@ -63,7 +68,7 @@ static bool check_shape(const shape *s)
     return false;
 }
 
-/* Rows of the j-th parameter in memory, those of a layer and direction together. */
+/* What a hidden unit has of the j-th parameter of a layer and direction. */
 static size_t rows_of(const shape *s, size_t i, int j)
 {
     const size_t D = (size_t)s->D, H = (size_t)s->H;
@@ -83,7 +88,7 @@ static PyObject *new_parameters(const shape *s, size_t *bytes)
     }
     const size_t table = aligned(crnn_mul(count, sizeof(crnn_weights)));
     *bytes = crnn_add(table, crnn_add(crnn_mul(D, first), crnn_mul(count - D, later)));
-    PyObject *capsule = new_block(*bytes);
+    PyObject *capsule = new_block(*bytes, NULL);
     if (!capsule)
         return NULL;
     char *block = PyCapsule_GetPointer(capsule, NULL), *next = block + table;
@@ -131,7 +136,7 @@ static void install(network_object *self, const shape *s, PyObject *capsule,
     self->hidden_size = (size_t)s->H;
     self->num_layers = (size_t)s->L;
     self->num_directions = (size_t)s->D;
-    self->is_constant = 0;
+    self->is_borrowed = 0;
     Py_XSETREF(self->memory, capsule);
 }
 
@@ -168,7 +173,7 @@ static const void *moved(const void *pointer, const char *from, char *to)
 
 PyObject *network_snapshot(const network_object *self, const crnn_weights **weights)
 {
-    PyObject *capsule = new_block(self->memory_bytes);
+    PyObject *capsule = new_block(self->memory_bytes, NULL);
     if (!capsule)
         return NULL;
     const char *from = PyCapsule_GetPointer(self->memory, NULL);
@@ -186,97 +191,78 @@ PyObject *network_snapshot(const network_object *self, const crnn_weights **weig
     return capsule;
 }
 
-/* Copy one parameter, in memory [inputs][outputs]; a C-contiguous matrix, as torch has
- * it, by transposing. */
-static bool load_parameter(const network_object *self, size_t variant, PyObject *from,
-                           char *to, int ndim, size_t outputs, size_t inputs)
+/* Whether an array can be read as a parameter that a unit has so many inputs of. */
+static bool fits(PyObject *array, int type_num, int ndim, size_t units, size_t inputs)
 {
-    const int type_num = self->dtype == CRNN_F32 ? NPY_FLOAT : NPY_DOUBLE;
-    if (!array_is_plain(from, type_num) ||
-        PyArray_NDIM((PyArrayObject *)from) != ndim ||
-        (size_t)PyArray_DIM((PyArrayObject *)from, 0) != outputs ||
-        (ndim == 2 && (size_t)PyArray_DIM((PyArrayObject *)from, 1) != inputs)) {
-        PyErr_SetString(PyExc_ValueError, "an array does not fit its parameter");
-        return false;
-    }
-    if (ndim == 2 && PyArray_IS_C_CONTIGUOUS((PyArrayObject *)from)) {
-        crnn_transpose(crnn_variant(variant, self->dtype),
-                       PyArray_DATA((PyArrayObject *)from), outputs, inputs, to);
-        return true;
-    }
-    PyObject *array =
-        parameter_array(self->memory, to, type_num, ndim, outputs, inputs);
-    const bool copied =
-        array && PyArray_CopyInto((PyArrayObject *)array, (PyArrayObject *)from) == 0;
-    Py_XDECREF(array);
-    return copied;
+    PyArrayObject *a = (PyArrayObject *)array;
+    return array_is_plain(array, type_num) && PyArray_NDIM(a) == ndim &&
+           (size_t)PyArray_DIM(a, 0) == units &&
+           (ndim == 1 || (size_t)PyArray_DIM(a, 1) == inputs) &&
+           PyArray_IS_C_CONTIGUOUS(a);
 }
 
-/* Copy all parameters; false with an exception. */
-static bool load(const network_object *self, PyObject *arrays)
+/* Let a table of weights be the memory of these arrays, and a list keep them; false
+ * with an exception. */
+static bool borrow(const shape *s, PyObject *arrays, crnn_weights *table,
+                   PyObject *kept)
 {
-    const module_state *state = state_of(self);
-    if (!state)
-        return false;
-    const size_t count = self->num_layers * self->num_directions;
-    const size_t each = self->weights[0].b_ih ? 4 : 2;
+    const int type_num = s->element == 4 ? NPY_FLOAT : NPY_DOUBLE;
+    const size_t count = (size_t)(s->L * s->D), each = s->bias ? 4 : 2;
     if (!PyList_CheckExact(arrays) || (size_t)PyList_GET_SIZE(arrays) != count * each) {
         PyErr_SetString(PyExc_ValueError, "arrays must be a list, one per parameter");
         return false;
     }
-    for (size_t i = 0; i < count * each; i++) {
-        const crnn_weights *w = &self->weights[i / each];
-        const size_t H = self->hidden_size;
-        const size_t inputs = i / each < self->num_directions
-                                  ? self->input_size
-                                  : self->num_directions * H;
-        const void *const to[4] = {w->w_ih, w->w_hh, w->b_ih, w->b_hh};
-        const size_t k[4] = {inputs, H, 1, 1}, j = i % each;
-        char *block = PyCapsule_GetPointer(self->memory, NULL);
-        if (!load_parameter(
-                self, state->variant, PyList_GET_ITEM(arrays, (Py_ssize_t)i),
-                block + ((const char *)to[j] - block), j < 2 ? 2 : 1, H, k[j]))
-            return false;
+    for (size_t i = 0; i < count; i++) {
+        crnn_weights *w = &table[i];
+        const void **fields[4] = {&w->w_ih, &w->w_hh, &w->b_ih, &w->b_hh};
+        *w = (crnn_weights){0};
+        for (size_t j = 0; j < each; j++) {
+            PyObject *array = PyList_GET_ITEM(arrays, (Py_ssize_t)(i * each + j));
+            if (!fits(array, type_num, j < 2 ? 2 : 1, (size_t)s->H,
+                      rows_of(s, i, (int)j))) {
+                PyErr_SetString(PyExc_ValueError,
+                                "an array does not fit its parameter");
+                return false;
+            }
+            *fields[j] = PyArray_DATA((PyArrayObject *)array);
+            /* A weak reference makes NumPy refuse to resize the array. */
+            PyObject *weak = PyWeakref_NewRef(array, NULL);
+            const bool failed = !weak || PyList_Append(kept, array) < 0 ||
+                                PyList_Append(kept, weak) < 0;
+            Py_XDECREF(weak);
+            if (failed)
+                return false;
+        }
     }
     return true;
-}
-
-const char network_load_doc[] =
-    "_load(arrays, /)\n--\n\n"
-    "Copy the parameters from a list of arrays of any strides, in torch's order.";
-
-PyObject *network_load(PyObject *op, PyObject *arrays)
-{
-    network_object *self = (network_object *)op;
-    if (!self->memory)
-        return raise_uninitialised(op);
-    if (self->is_constant) {
-        PyErr_SetString(PyExc_RuntimeError, "tapes may share these parameters");
-        return NULL;
-    }
-    return load(self, arrays) ? Py_NewRef(Py_None) : NULL;
 }
 
 const char network_borrow_doc[] =
     "_borrow(element, input_size, hidden_size, num_layers, num_directions, bias, "
     "arrays, /)\n--\n\n"
-    "Make new parameters with the values of these arrays, as _load() does.  No "
-    "one else will\nchange them, so tapes keep them without a copy.";
+    "Let these C-contiguous arrays, a list in torch's order, be the parameters, "
+    "wherever they\nare read: at a call, and when its tape is pulled back.";
 
 PyObject *network_borrow(PyObject *op, PyObject *args)
 {
     network_object *self = (network_object *)op;
-    PyObject *values;
+    PyObject *arrays;
     shape s;
-    size_t bytes;
     if (!PyArg_ParseTuple(args, "nnnnnpO:_borrow", &s.element, &s.I, &s.H, &s.L, &s.D,
-                          &s.bias, &values) ||
+                          &s.bias, &arrays) ||
         !check_shape(&s))
         return NULL;
-    PyObject *capsule = new_parameters(&s, &bytes);
+    const size_t bytes = crnn_mul((size_t)(s.L * s.D), sizeof(crnn_weights));
+    PyObject *kept = PyList_New(0);
+    PyObject *capsule = kept ? new_block(bytes, kept) : NULL;
+    Py_XDECREF(kept);
     if (!capsule)
         return NULL;
+    if (!borrow(&s, arrays, PyCapsule_GetPointer(capsule, NULL), kept)) {
+        Py_DECREF(capsule);
+        return NULL;
+    }
     install(self, &s, capsule, bytes);
-    self->is_constant = 1;
-    return load(self, values) ? Py_NewRef(Py_None) : NULL;
+    self->is_borrowed = 1;
+    return Py_NewRef(Py_None);
 }

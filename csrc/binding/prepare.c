@@ -37,6 +37,7 @@ void call_prepare(pending_call *c, const network_object *self, size_t variant,
         .num_layers = self->num_layers,
         .num_directions = self->num_directions,
         .weights = self->weights,
+        .by_unit = self->is_borrowed,
     };
     c->batch = blank;
     c->gradients = NULL;

@@ -98,12 +98,9 @@ static bool make_outputs(pending_call *c, products *p, bool x, bool hx, bool par
     return !parameters || make_parameters(c, p);
 }
 
-/* Let a call read the parameters of this network, as the tape has none; the network
- * must be of the same sizes. */
+/* Let a call read the parameters of this network, which must be of the same sizes. */
 static bool borrow_parameters(pending_call *c, const tape_object *self, PyObject *from)
 {
-    if (self->call.memory)
-        return true;
     const module_state *state = state_of(self->call.self);
     if (!state)
         return false;
@@ -120,6 +117,7 @@ static bool borrow_parameters(pending_call *c, const tape_object *self, PyObject
     }
     c->memory = other->memory;
     c->net.weights = other->weights;
+    c->net.by_unit = other->is_borrowed;
     return true;
 }
 
@@ -163,8 +161,8 @@ const char tape_pullback_doc[] =
     "Gradients of the loss whose gradients by the results are given, None for "
     "zeros.\n\n"
     "needs is a tuple of bools: of the input, hx, and each parameter in torch's "
-    "order; a\nlist of the same order, None for what is not needed.  network "
-    "lends a tape without\nparameters those of the call.";
+    "order; a\nlist of the same order, None for what is not needed.  Parameters are "
+    "those of network,\nif one is given, else of the call's.";
 
 PyObject *tape_pullback(PyObject *op, PyObject *const *args, Py_ssize_t count)
 {
@@ -175,7 +173,7 @@ PyObject *tape_pullback(PyObject *op, PyObject *const *args, Py_ssize_t count)
         return NULL;
     }
     pending_call c = self->call;
-    if (!borrow_parameters(&c, self, count == 4 ? args[3] : Py_None))
+    if (count == 4 && args[3] != Py_None && !borrow_parameters(&c, self, args[3]))
         return NULL;
     const size_t kinds = c.net.weights[0].b_ih ? 4 : 2;
     const Py_ssize_t n = PyTuple_GET_SIZE(args[2]);
@@ -246,7 +244,7 @@ PyObject *tape_gradients(PyObject *op, PyObject *const *args, Py_ssize_t count)
     pending_call c = self->call;
     const call_axes *axes = &axes_of[c.layout];
     products p = {0};
-    if (!c.memory || count < 1 || count > 3 - c.self->is_cell ||
+    if (count < 1 || count > 3 - c.self->is_cell ||
         (count > 1 && !bind_gradient(&c, args[1], axes->y, &p.g.dy, &c.dy)) ||
         (count > 2 && !bind_gradient(&c, args[2], axes->states, &p.g.dhn, &c.dhn)))
         Py_RETURN_NONE;

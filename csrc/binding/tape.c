@@ -3,8 +3,7 @@
  *
  * A tape is never changed, so that any thread may pull back through it, any number of
  * times.  It owns the states of all layers and the parameters as they were at the call;
- * x and hx it only keeps alive.  After a transient network it has no parameters: where
- * many calls are kept, as in a loop over time, copies of them would outweigh all else.
+ * x, hx and borrowed parameters it only keeps alive.
  */
 #include "tape.h"
 
@@ -40,13 +39,12 @@ const char network_record_doc[] =
     "_record(x, hx=None, lengths=None, batch_sizes=None, masks=None)\n--\n\n"
     "As _run(), and a Tape after the results.";
 
-/* Let the call read a copy of the parameters, or take them from a network that has no
- * more use for them, and keep the states in the tape. */
+/* Let the call read a copy of the parameters, and keep the states in the tape. */
 static bool prepare(tape_object *tape)
 {
     pending_call *c = &tape->call;
     const network_object *network = c->self;
-    if (!network->is_constant) {
+    if (!network->is_borrowed) {
         PyObject *snapshot = network_snapshot(network, &c->net.weights);
         if (!snapshot)
             return false;
@@ -85,11 +83,6 @@ static PyObject *record(tape_object *tape, network_object *network)
         pending_call forward = *c;
         Py_INCREF(forward.memory);
         results = call_finish(&forward);
-    }
-    if (network->is_transient) {
-        Py_CLEAR(c->memory);
-        Py_CLEAR(network->memory);
-        c->net.weights = network->weights = NULL;
     }
     if (results && PyTuple_CheckExact(results))
         all = PyTuple_Pack(3, PyTuple_GET_ITEM(results, 0),

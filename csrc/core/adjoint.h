@@ -40,9 +40,7 @@ typedef struct {
     size_t direction; /* that the products over time are at */
     size_t num_rows;  /* of the span */
     const crnn_gradients *g;
-    size_t span_steps;         /* of the longest span */
-    void **back_ih, **back_hh; /* [L*D] panels of w_ih' [H][I] and w_hh' [H][H] */
-    size_t panel_ih, panel_hh;
+    size_t span_steps;   /* of the longest span */
     char *dz[2];         /* [span_steps + 1][B][H] of each direction, rows by rank */
     size_t row_bytes;    /* from one of these rows to the next */
     char *above, *below; /* [T][B][D*H] dy of a layer that is not the top one, dx of one
@@ -82,18 +80,20 @@ static inline size_t crnn_num_inputs(const crnn_adjoint *a)
     return crnn_inputs_of(a->d.call.net, crnn_index_of(a, 0));
 }
 
-/* The term of rows of dz and one of the matrices of the way back. */
-static inline crnn_term crnn_back_term(const crnn_adjoint *a, void *const *dz,
-                                       const void *w, size_t panel)
+/* The matrices of the layer that the stage says, in a direction. */
+static inline const crnn_matrices *crnn_matrices_of(const crnn_adjoint *a,
+                                                    size_t direction)
 {
-    const size_t H = a->d.call.net->hidden_size;
-    return (crnn_term){.x = dz,
-                       .x_step = 1,
-                       .w = w,
-                       .w_step = (ptrdiff_t)panel,
-                       .k = H,
-                       .last = H,
-                       .panel = panel};
+    return &a->d.call.matrices[crnn_index_of(a, direction)];
+}
+
+/* The term of rows of dz and one of these. */
+static inline crnn_term crnn_back_term(const crnn_matrix *matrix, void *const *dz)
+{
+    crnn_term term = matrix->term;
+    term.x = dz;
+    term.x_step = 1;
+    return term;
 }
 
 /* Its dy and dx, by rank where they lie between layers, and the factors on its inputs,

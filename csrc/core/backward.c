@@ -12,11 +12,6 @@
 #define LEAST_ROWS ((size_t)32)
 #define DZ_PANEL ((size_t)256) /* bytes */
 
-static size_t panels_size(size_t k, size_t cols, size_t panel)
-{
-    return crnn_mul(k, crnn_add(cols, panel - 1) / panel * panel);
-}
-
 /* Of any layer. */
 static size_t most_inputs(const crnn_network *net)
 {
@@ -31,29 +26,28 @@ static bool wants_inputs(const crnn_adjoint *a, size_t layer)
 
 static void take_matrices(crnn_adjoint *a, crnn_scratch *m)
 {
-    const crnn_network *net = a->d.call.net;
+    crnn_call *call = &a->d.call;
+    const crnn_network *net = call->net;
     const size_t count = net->num_layers * net->num_directions, H = net->hidden_size;
-    const size_t element = net->kernels->element;
-    a->panel_hh = crnn_panel_of(&a->d.call);
-    a->panel_ih = net->kernels->panel(a->share_rows);
-    a->back_ih = crnn_take(m, count, sizeof *a->back_ih);
-    a->back_hh = crnn_take(m, count, sizeof *a->back_hh);
+    const size_t panel_ih = net->kernels->panel(a->share_rows);
+    call->matrices = crnn_take(m, count, sizeof *call->matrices);
     for (size_t i = 0; i < count; i++) {
-        const size_t inputs = crnn_inputs_of(net, i);
-        void *hh = crnn_take(m, panels_size(H, H, a->panel_hh), element), *ih = NULL;
+        const crnn_weights *w = &net->weights[i];
+        crnn_matrices pair = {
+            .hh = crnn_take_matrix(call, m, w->w_hh, H, H, crnn_panel_of(call))};
         if (wants_inputs(a, i / net->num_directions))
-            ih = crnn_take(m, panels_size(H, inputs, a->panel_ih), element);
-        if (m->base) {
-            a->back_ih[i] = ih;
-            a->back_hh[i] = hh;
-        }
+            pair.ih =
+                crnn_take_matrix(call, m, w->w_ih, H, crnn_inputs_of(net, i), panel_ih);
+        if (m->base)
+            call->matrices[i] = pair;
     }
 }
 
 static crnn_block take_block(crnn_scratch *m, size_t rows, size_t cols, size_t width,
                              size_t element)
 {
-    return (crnn_block){.panels = crnn_take(m, panels_size(rows, cols, width), element),
+    return (crnn_block){.panels =
+                            crnn_take(m, crnn_panels_size(rows, cols, width), element),
                         .width = width};
 }
 
@@ -115,7 +109,7 @@ static crnn_adjoint *lay_out(const crnn_network *net, const crnn_batch *batch,
     crnn_scratch m = {base, CRNN_TOO_BIG, 0};
     void *place = crnn_take(&m, 1, sizeof(crnn_adjoint));
     crnn_adjoint counted, *a = place ? place : &counted;
-    *a = (crnn_adjoint){.d = {.call = {.net = net, .batch = batch, .plan = plan}},
+    *a = (crnn_adjoint){.d = {.call = {net, batch, plan, .backward = true}},
                         .g = g,
                         .num_shares = plan->threads > 1 ? 2 * plan->threads : 1};
     crnn_take_division(&a->d, &m);
@@ -134,16 +128,6 @@ static crnn_adjoint *lay_out(const crnn_network *net, const crnn_batch *batch,
     take_shares(a, &m);
     *used = m.used;
     return place;
-}
-
-static void pack_matrix(const crnn_adjoint *a, size_t i)
-{
-    const crnn_network *net = a->d.call.net;
-    const size_t H = net->hidden_size, inputs = crnn_inputs_of(net, i);
-    const crnn_weights *w = &net->weights[i];
-    net->kernels->pack_transposed(w->w_hh, H, H, a->panel_hh, a->back_hh[i]);
-    if (wants_inputs(a, i / net->num_directions))
-        net->kernels->pack_transposed(w->w_ih, H, inputs, a->panel_ih, a->back_ih[i]);
 }
 
 /* The chain of a part of the batch, or of some hidden units. */
@@ -278,8 +262,7 @@ crnn_status crnn_backward(const crnn_network *net, const crnn_batch *batch,
         memcpy(&a->one, &(float){1}, sizeof(float));
     else
         a->one = 1;
-    for (size_t i = 0; i < net->num_layers * net->num_directions; i++)
-        pack_matrix(a, i);
+    crnn_pack_matrices(&a->d.call);
     for (size_t layer = net->num_layers; layer-- > 0;) {
         a->d.stage.layer = layer;
         for (a->direction = 0; a->direction < net->num_directions; a->direction++)

@@ -32,10 +32,6 @@ typedef struct crnn_kernels crnn_kernels;
 const crnn_kernels *crnn_variant(size_t i, crnn_dtype dtype);
 const char *crnn_isa(const crnn_kernels *kernels);
 
-/* to[cols][rows] = from[rows][cols]' */
-void crnn_transpose(const crnn_kernels *kernels, const void *from, size_t rows,
-                    size_t cols, void *to);
-
 /* y[n] = tanh(x[n]); max error in ulp and special values: tanh_tmpl.h. */
 void crnn_tanh(const crnn_kernels *kernels, const void *x, void *y, size_t n);
 
@@ -47,8 +43,8 @@ void crnn_tanh(const crnn_kernels *kernels, const void *x, void *y, size_t n);
 void crnn_uniform_f32(const uint32_t *raw, float k, float *out, size_t n);
 void crnn_uniform_f64(const uint32_t *raw, double k, double *out, size_t n);
 
-/* One layer and direction.  Matrices are transposed: a row holds what one input feature
- * adds to every output. */
+/* One layer and direction.  Matrices are transposed, a row holds what one input feature
+ * adds to every output; in a network that is by_unit, they are not. */
 typedef struct {
     const void *w_ih; /* [I][H], above layer 0 [D*H][H] */
     const void *w_hh; /* [H][H] */
@@ -64,6 +60,7 @@ typedef struct {
     size_t num_layers;           /* L */
     size_t num_directions;       /* D */
     const crnn_weights *weights; /* [L*D], at layer * D + direction */
+    bool by_unit; /* a row of a matrix belongs to a hidden unit, as torch has it */
 } crnn_network;
 
 /* A three-dimensional array; strides in bytes, any sign, multiples of the element's

@@ -45,8 +45,14 @@ void *crnn_take(crnn_scratch *m, size_t count, size_t size);
 /* Lay out what the division of a call needs, the matrices apart. */
 void crnn_take_division(crnn_division *d, crnn_scratch *m);
 
-/* The matrices as the forward pass reads them. */
-void crnn_take_matrices(crnn_call *call, crnn_scratch *m);
+/* A matrix [k][cols] that a pass reads, in panels so wide where the plan says so; and
+ * copy into them all that call->matrices has. */
+crnn_matrix crnn_take_matrix(const crnn_call *call, crnn_scratch *m, const void *from,
+                             size_t k, size_t cols, size_t panel);
+void crnn_pack_matrices(const crnn_call *call);
+
+/* Elements of a matrix [k][cols] in panels. */
+size_t crnn_panels_size(size_t k, size_t cols, size_t panel);
 
 /* Before anything else: sort the rows, clear the zeros. */
 void crnn_begin(crnn_division *d, const crnn_team *team, const crnn_watch *watch);

@@ -94,15 +94,19 @@ static bool divide_columns(crnn_division *d)
     return true;
 }
 
-static void pack_matrices(crnn_call *call)
+static void take_matrices(crnn_call *call, crnn_scratch *m)
 {
     const crnn_network *net = call->net;
-    for (size_t i = 0; i < net->num_layers * net->num_directions; i++) {
+    const size_t count = net->num_layers * net->num_directions, H = net->hidden_size;
+    const size_t panel = crnn_panel_of(call);
+    call->matrices = crnn_take(m, count, sizeof *call->matrices);
+    for (size_t i = 0; i < count; i++) {
         const crnn_weights *w = &net->weights[i];
-        const crnn_matrices *m = &call->matrices[i];
-        const size_t H = net->hidden_size, panel = m->hh.panel;
-        net->kernels->pack(w->w_ih, m->ih.k, H, panel, m->panels_ih);
-        net->kernels->pack(w->w_hh, m->hh.k, H, panel, m->panels_hh);
+        const crnn_matrices pair = {
+            crnn_take_matrix(call, m, w->w_ih, crnn_inputs_of(net, i), H, panel),
+            crnn_take_matrix(call, m, w->w_hh, H, H, panel)};
+        if (m->base)
+            call->matrices[i] = pair;
     }
 }
 
@@ -114,7 +118,7 @@ crnn_division *crnn_forward_prepare(const crnn_network *net, const crnn_batch *b
     crnn_division *d = place ? place : &counted;
     d->call = (crnn_call){.net = net, .batch = batch, .plan = plan};
     crnn_take_division(d, &m);
-    crnn_take_matrices(&d->call, &m);
+    take_matrices(&d->call, &m);
     *bytes = m.used;
     return m.base ? place : NULL;
 }
@@ -126,8 +130,7 @@ crnn_status crnn_forward_run(crnn_division *d, const crnn_team *team,
     if (d->call.batch->num_rows == 0)
         return CRNN_OK;
     crnn_begin(d, team, watch);
-    if (plan->packed)
-        pack_matrices(&d->call);
+    crnn_pack_matrices(&d->call);
 
     const bool ended = plan->schedule == CRNN_DIRECTIONS ? divide_directions(d)
                        : plan->schedule == CRNN_LAYERS   ? divide_layers(d)

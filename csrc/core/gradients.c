@@ -4,13 +4,12 @@
 #include "adjoint.h"
 
 /* y = w' dz for the first n rows that the share points to; add: or +=. */
-static bool multiply(crnn_share *s, size_t n, size_t cols, const void *w, size_t panel,
-                     bool add)
+static bool multiply(crnn_share *s, size_t n, const crnn_matrix *w, bool add)
 {
     const crnn_affine product = {
         .rows = n,
-        .last_col = cols,
-        .terms = {crnn_back_term(s->a, s->rows->x, w, panel)},
+        .last_col = w->cols,
+        .terms = {crnn_back_term(w, s->rows->x)},
         .num_terms = 1,
         .start = add ? s->rows->y : NULL,
         .y = s->rows->y,
@@ -22,8 +21,7 @@ bool crnn_run_inputs(crnn_share *s)
 {
     const crnn_adjoint *a = s->a;
     const crnn_network *net = a->d.call.net;
-    const size_t inputs = crnn_num_inputs(a);
-    const void *w = a->back_ih[crnn_index_of(a, a->direction)];
+    const crnn_matrix *w = &crnn_matrices_of(a, a->direction)->ih;
     const crnn_sequence dx = crnn_dx_sequence(a), masks = crnn_mask_sequence(a);
     const bool masked = masks.view.data && a->direction + 1 == net->num_directions;
     for (size_t first = s->first_row, n; first < s->last_row; first += n) {
@@ -34,12 +32,12 @@ bool crnn_run_inputs(crnn_share *s)
             s->rows->x[i] = crnn_dz_row(a, a->direction, at.t, at.rank);
             s->rows->y[i] = crnn_row(&a->all, &dx, at.t, at.rank);
         }
-        if (!multiply(s, n, inputs, w, a->panel_ih, a->direction == 1))
+        if (!multiply(s, n, w, a->direction == 1))
             return false;
         at = begin;
         for (size_t i = 0; i < n && masked; i++, at = crnn_place_after(a, at))
             net->kernels->scale(s->rows->y[i], crnn_row(&a->all, &masks, at.t, at.rank),
-                                inputs);
+                                w->cols);
     }
     return true;
 }
@@ -49,7 +47,6 @@ bool crnn_run_states(crnn_share *s)
     const crnn_adjoint *a = s->a;
     const size_t *lengths = a->d.call.batch->lengths;
     const crnn_stage *span = &a->d.stage;
-    const void *w = a->back_hh[crnn_index_of(a, a->direction)];
     size_t n = 0;
     for (size_t rank = s->first_rank; rank < s->last_rank; rank++) {
         const size_t steps =
@@ -60,7 +57,7 @@ bool crnn_run_states(crnn_share *s)
             s->rows->y[n++] = crnn_state_row(a, &a->g->dh0, a->direction, rank);
         }
         if (n == a->share_rows || (rank + 1 == s->last_rank && n > 0)) {
-            if (!multiply(s, n, a->d.call.net->hidden_size, w, a->panel_hh, false))
+            if (!multiply(s, n, &crnn_matrices_of(a, a->direction)->hh, false))
                 return false;
             n = 0;
         }

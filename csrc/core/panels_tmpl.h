@@ -66,17 +66,31 @@ static void transpose_block(const real *from, size_t from_step, size_t rows, rea
         }
 }
 
+/* Ask for n rows of k values, from the i-th of each on. */
+INLINE void fetch_rows(const real *rows, size_t n, size_t k, size_t i)
+{
+    for (size_t r = 0; r < n; r++)
+        __builtin_prefetch(rows + r * k + crnn_min(i, k - 1));
+}
+
 static void pack_transposed(const void *w, size_t k, size_t cols, size_t panel,
                             void *panels)
 {
     enum { BLOCK = 16 }; /* a square of it stays in the first cache */
-    real *out = panels;
-    for (size_t col = 0; col < cols; col += panel, out += k * panel) {
-        const size_t width = crnn_min(panel, cols - col);
-        for (size_t i = 0; i < k; i += BLOCK)
-            for (size_t c = 0; c < width; c += BLOCK)
-                transpose_block((const real *)w + (col + c) * k + i, k,
-                                crnn_min(BLOCK, width - c), out + i * panel + c, panel,
-                                crnn_min(BLOCK, k - i));
+    const real *from = w;
+    for (size_t col = 0, n; col < cols; col += n) {
+        const size_t aside = col % panel, next = col + BLOCK;
+        n = crnn_min(BLOCK, crnn_min(panel - aside, cols - col));
+        real *to = (real *)panels + (col - aside) * k + aside;
+        for (size_t i = 0; i < k; i += BLOCK) {
+            /* So many rows at once are more streams than a processor foresees. */
+            const size_t ahead = i + 2 * BLOCK;
+            if (ahead < k)
+                fetch_rows(from + col * k, n, k, ahead);
+            else if (next < cols)
+                fetch_rows(from + next * k, crnn_min(BLOCK, cols - next), k, ahead - k);
+            transpose_block(from + col * k + i, k, n, to + i * panel, panel,
+                            crnn_min(BLOCK, k - i));
+        }
     }
 }

@@ -137,11 +137,11 @@ static size_t num_ways(const crnn_network *net)
     return net->kernels->lanes * net->kernels->element < CRNN_LINE ? 8 : 16;
 }
 
-static bool is_strided_badly(const crnn_network *net)
+static bool is_strided_badly(const crnn_network *net, size_t cols)
 {
     /* Rows of a matrix some multiples of 64 bytes apart fall into few sets of a cache:
      * those of one panel must fit into the ways of the second level. */
-    const size_t row = crnn_mul(net->hidden_size, net->kernels->element);
+    const size_t row = crnn_mul(cols, net->kernels->element);
     size_t line = CRNN_LINE, together = 1;
     while (together < NUM_SETS && row % (line * 2) == 0) {
         line *= 2;
@@ -151,17 +151,24 @@ static bool is_strided_badly(const crnn_network *net)
            net->hidden_size > num_ways(net) * NUM_SETS / together;
 }
 
-/* Whether copying the matrices into panels takes less than it saves. */
-static bool is_packed(const crnn_network *net, const crnn_plan *plan, size_t uses)
+/* Whether copying the matrices into panels takes less than it saves; they have to be
+ * copied where products read their transposes. */
+static bool is_packed(const crnn_network *net, const crnn_plan *plan, size_t uses,
+                      bool turned)
 {
     const size_t H = net->hidden_size, element = net->kernels->element;
+    if (turned)
+        return true;
     if (plan->schedule == CRNN_COLUMNS)
         /* A lane's columns of a whole row are too short to be read as a stream. */
         return uses >= FEW_USES;
     /* So are those of a tile: no stream beyond the second cache, and none where they
      * are a line. */
     const size_t matrix = crnn_mul(crnn_mul(H, H), element);
-    const bool strided_badly = is_strided_badly(net);
+    const bool strided_badly =
+        is_strided_badly(net, H) ||
+        (net->by_unit && (is_strided_badly(net, net->input_size) ||
+                          is_strided_badly(net, net->num_directions * H)));
     if (strided_badly && plan->part_rows > 1)
         return uses >= FEW_USES;
     if (strided_badly || matrix > num_ways(net) * NUM_SETS * CRNN_LINE)
@@ -200,10 +207,11 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
 {
     const size_t T = batch->num_steps, B = batch->num_rows;
     const size_t uses = crnn_mul(T, B);
+    const bool turned = crnn_is_turned(net, backward);
     crnn_plan plan = {.threads = 1, .share = 1, .part_rows = crnn_min(B, MOST_ROWS)};
     plan.parts = B > MOST_ROWS ? (B - 1) / MOST_ROWS + 1 : 1;
     plan.span_steps = span_steps(net, plan.part_rows, T);
-    plan.packed = is_packed(net, &plan, uses);
+    plan.packed = is_packed(net, &plan, uses, turned);
     if (team->size < 2 || (!team->calm && !team->preferred))
         return plan;
 
@@ -241,7 +249,7 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
         plan.parts = (B - 1) / plan.part_rows + 1;
         plan.span_steps = span_steps(net, plan.part_rows, T);
     }
-    plan.packed = is_packed(net, &plan, uses);
+    plan.packed = is_packed(net, &plan, uses, turned);
     return plan;
 }
 

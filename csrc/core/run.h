@@ -21,10 +21,17 @@ typedef struct {
     bool own; /* rows are those of the run, in its order, steps one after the other */
 } crnn_sequence;
 
-/* Matrices of one layer and direction, as the kernels read them. */
+/* A matrix [k][cols] of the network, or the transpose of one, as products read it. */
 typedef struct {
-    crnn_term ih, hh;            /* x is left open */
-    void *panels_ih, *panels_hh; /* where they are copied first, or NULL */
+    crnn_term term; /* x is left open */
+    size_t cols;
+    const void *from; /* where the network has it */
+    void *panels;     /* where it is copied first, or NULL */
+} crnn_matrix;
+
+/* Those of one layer and direction: w_ih' and w_hh', back in time w_ih and w_hh. */
+typedef struct {
+    crnn_matrix ih, hh;
 } crnn_matrices;
 
 /* What all runs of a call share. */
@@ -33,6 +40,7 @@ typedef struct {
     const crnn_batch *batch;
     const crnn_plan *plan;
     const crnn_watch *watch;
+    bool backward;
     size_t state_bytes;      /* of one row of h */
     crnn_matrices *matrices; /* [L*D] */
     const size_t *order;     /* [B] rows, longest first, or NULL: as they come */
@@ -72,6 +80,12 @@ static inline size_t crnn_inputs_of(const crnn_network *net, size_t index)
     return index < net->num_directions
                ? net->input_size
                : crnn_mul(net->num_directions, net->hidden_size);
+}
+
+/* Whether a pass reads the transposes of the matrices that the network has. */
+static inline bool crnn_is_turned(const crnn_network *net, bool backward)
+{
+    return net->by_unit != backward;
 }
 
 /* The batch's number of the i-th row. */

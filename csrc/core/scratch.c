@@ -19,43 +19,47 @@ void *crnn_take(crnn_scratch *m, size_t count, size_t size)
 size_t crnn_panel_of(const crnn_call *call)
 {
     const crnn_plan *plan = call->plan;
-    const size_t panel = call->net->kernels->panel(crnn_max(plan->part_rows, 1));
-    return plan->schedule == CRNN_COLUMNS
-               ? crnn_min(panel, crnn_share_of(call->net->hidden_size, plan->threads))
-               : panel;
+    const size_t lanes = plan->schedule == CRNN_COLUMNS ? plan->threads : 1;
+    return crnn_min(call->net->kernels->panel(crnn_max(plan->part_rows, 1)),
+                    crnn_share_of(call->net->hidden_size, lanes));
 }
 
-/* Elements of a matrix [k][H] in panels. */
-static size_t packed_elements(const crnn_call *call, size_t k)
+size_t crnn_panels_size(size_t k, size_t cols, size_t panel)
 {
-    const size_t panel = crnn_panel_of(call);
-    return crnn_mul(k, crnn_add(call->net->hidden_size, panel - 1) / panel * panel);
+    return crnn_mul(k, crnn_add(cols, panel - 1) / panel * panel);
 }
 
-void crnn_take_matrices(crnn_call *call, crnn_scratch *m)
+crnn_matrix crnn_take_matrix(const crnn_call *call, crnn_scratch *m, const void *from,
+                             size_t k, size_t cols, size_t panel)
 {
-    const crnn_network *net = call->net;
-    const size_t count = net->num_layers * net->num_directions;
-    call->matrices = crnn_take(m, count, sizeof *call->matrices);
-    for (size_t i = 0; i < count; i++) {
-        const size_t k = crnn_inputs_of(net, i), H = net->hidden_size;
-        void *ih = NULL, *hh = NULL;
-        if (call->plan->packed) {
-            ih = crnn_take(m, packed_elements(call, k), net->kernels->element);
-            hh = crnn_take(m, packed_elements(call, H), net->kernels->element);
-        }
-        if (!m->base)
-            continue;
-        const size_t panel = call->plan->packed ? crnn_panel_of(call) : 0;
-        const ptrdiff_t step = (ptrdiff_t)(panel ? panel : H);
-        const crnn_weights *w = &net->weights[i];
-        crnn_matrices *pair = &call->matrices[i];
-        pair->ih = (crnn_term){
-            .w = ih ? ih : w->w_ih, .w_step = step, .k = k, .last = k, .panel = panel};
-        pair->hh = (crnn_term){
-            .w = hh ? hh : w->w_hh, .w_step = step, .k = H, .last = H, .panel = panel};
-        pair->panels_ih = ih;
-        pair->panels_hh = hh;
+    crnn_matrix matrix = {{.w = from, .w_step = (ptrdiff_t)cols, .k = k, .last = k},
+                          .cols = cols,
+                          .from = from};
+    if (!call->plan->packed)
+        return matrix;
+    matrix.panels =
+        crnn_take(m, crnn_panels_size(k, cols, panel), call->net->kernels->element);
+    matrix.term.w = matrix.panels;
+    matrix.term.w_step = (ptrdiff_t)panel;
+    matrix.term.panel = panel;
+    return matrix;
+}
+
+static void pack_matrix(const crnn_call *call, const crnn_matrix *matrix)
+{
+    const crnn_kernels *kernels = call->net->kernels;
+    const bool turned = crnn_is_turned(call->net, call->backward);
+    if (matrix->panels)
+        (turned ? kernels->pack_transposed
+                : kernels->pack)(matrix->from, matrix->term.k, matrix->cols,
+                                 matrix->term.panel, matrix->panels);
+}
+
+void crnn_pack_matrices(const crnn_call *call)
+{
+    for (size_t i = 0; i < call->net->num_layers * call->net->num_directions; i++) {
+        pack_matrix(call, &call->matrices[i].ih);
+        pack_matrix(call, &call->matrices[i].hh);
     }
 }
 

@@ -36,7 +36,7 @@ static void add_inputs(crnn_affine *a, const crnn_lane *lane, const crnn_span *s
 {
     const crnn_call *call = lane->run->call;
     crnn_term *term = &a->terms[a->num_terms++];
-    *term = call->matrices[index_of(lane, s)].ih;
+    *term = call->matrices[index_of(lane, s)].ih.term;
     term->x = lane->x;
     term->x_step = s->in.view.stride[2] / (ptrdiff_t)call->net->kernels->element;
 }
@@ -44,7 +44,7 @@ static void add_inputs(crnn_affine *a, const crnn_lane *lane, const crnn_span *s
 static void add_states(crnn_affine *a, const crnn_lane *lane, const crnn_span *s)
 {
     crnn_term *term = &a->terms[a->num_terms++];
-    *term = lane->run->call->matrices[index_of(lane, s)].hh;
+    *term = lane->run->call->matrices[index_of(lane, s)].hh.term;
     term->x_step = 1; /* of x, which changes at every step */
 }
 

@@ -21,12 +21,6 @@ const crnn_kernels *crnn_variant(size_t i, crnn_dtype dtype)
 
 const char *crnn_isa(const crnn_kernels *kernels) { return kernels->isa; }
 
-void crnn_transpose(const crnn_kernels *kernels, const void *from, size_t rows,
-                    size_t cols, void *to)
-{
-    kernels->pack_transposed(from, cols, rows, rows, to);
-}
-
 void crnn_tanh(const crnn_kernels *kernels, const void *x, void *y, size_t n)
 {
     kernels->tanh(x, y, n);

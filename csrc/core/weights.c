@@ -143,7 +143,8 @@ bool crnn_run_weights(crnn_share *s)
 void crnn_end_weights(const crnn_adjoint *a)
 {
     const crnn_network *net = a->d.call.net;
-    if (is_turned(a))
-        crnn_transpose(net->kernels, a->turned, crnn_num_inputs(a), net->hidden_size,
-                       a->g->dw[crnn_index_of(a, a->direction)].w_ih);
+    const size_t inputs = crnn_num_inputs(a);
+    if (is_turned(a)) /* as one panel of all columns */
+        net->kernels->pack_transposed(a->turned, net->hidden_size, inputs, inputs,
+                                      a->g->dw[crnn_index_of(a, a->direction)].w_ih);
 }
