@@ -3,11 +3,16 @@
  *
  * The projection b_ih + b_hh + w_ih x[t] of all steps is one product, written straight
  * into the output; the recurrence resumes from there, step by step.  A single step
- * takes both in one pass.
+ * takes both in one pass, and so do many with few inputs: their projection would write
+ * and read every pre-activation for little arithmetic.
  */
 #include <string.h>
 
 #include "division.h"
+
+/* Inputs that are few, if their matrix leaves most of the first cache to others. */
+#define FEW_INPUTS ((size_t)32)
+#define SMALL_MATRIX ((size_t)16 << 10)
 
 static size_t index_of(const crnn_lane *lane, const crnn_span *s)
 {
@@ -212,7 +217,9 @@ bool crnn_run_span(crnn_lane *lane, const crnn_stage *stage, size_t direction)
         s.first = call->num_steps - stage->last;
         s.last = call->num_steps - stage->first;
     }
-    const bool hoisted = s.last - s.first > 1;
+    const size_t inputs = crnn_inputs_of(call->net, index_of(lane, &s));
+    const bool few = inputs <= FEW_INPUTS && inputs * call->state_bytes <= SMALL_MATRIX;
+    const bool hoisted = s.last - s.first > 1 && !few;
     return (!hoisted || project(lane, &s)) && run_steps(lane, &s, hoisted);
 }
 
