@@ -41,18 +41,11 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def isa() -> str:
-    """The name of the kernels in use."""
-    current = _core.set_isa(_core.isas()[0])
-    _core.set_isa(current)
-    return current
-
-
 def show_config() -> None:
     """Print the version, the machine and what crnn uses of it."""
     print(f"crnn     {__version__}")
     print(f"CPU      {cpu_name()}")
-    print(f"ISAs     {', '.join(_core.isas())}; using {isa()}")
+    print(f"ISAs     {', '.join(_core.isas())}; using {_core.isa()}")
     print(f"threads  {_core.get_num_threads()}")
     print(f"NumPy    {np.__version__}")
     print(f"Python   {sys.version.split()[0]}")

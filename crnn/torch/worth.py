@@ -4,9 +4,9 @@ The core copies the weights at each call, transposed.  Torch reads them in place
 has more to do around a step, and falls behind the more the wider the core's vectors.
 """
 
-from ..config import isa
+from .. import _core
 
-HAS_AVX512 = isa() == "avx512"
+HAS_AVX512 = _core.isa() == "avx512"
 
 
 def is_network_worth_it(call, rows: int, trains: bool) -> bool:

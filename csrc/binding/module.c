@@ -40,6 +40,15 @@ static PyObject *isas(PyObject *module, PyObject *unused)
     return tuple;
 }
 
+PyDoc_STRVAR(isa_doc, "isa()\n--\n\nThe name of the kernels that calls use.");
+
+static PyObject *isa(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    const module_state *state = PyModule_GetState(module);
+    return PyUnicode_FromString(crnn_isa(crnn_variant(state->variant, CRNN_F32)));
+}
+
 PyDoc_STRVAR(set_isa_doc, "set_isa(name)\n--\n\nLet all calls use these kernels; "
                           "returns the name of the ones before.\n\n"
                           "ValueError if this machine cannot run them.");
@@ -52,9 +61,9 @@ static PyObject *set_isa(PyObject *module, PyObject *name)
         return NULL;
     for (size_t i = 0; crnn_variant(i, CRNN_F32); i++)
         if (usable(i) && strcmp(wanted, crnn_isa(crnn_variant(i, CRNN_F32))) == 0) {
-            const size_t before = state->variant;
+            PyObject *before = isa(module, NULL);
             state->variant = i;
-            return PyUnicode_FromString(crnn_isa(crnn_variant(before, CRNN_F32)));
+            return before;
         }
     return PyErr_Format(PyExc_ValueError,
                         "this machine has no kernels %R; see crnn.isas()", name);
@@ -141,6 +150,7 @@ static PyObject *allocations(PyObject *module, PyObject *unused)
 }
 
 static PyMethodDef functions[] = {
+    {"isa", isa, METH_NOARGS, isa_doc},
     {"isas", isas, METH_NOARGS, isas_doc},
     {"set_isa", set_isa, METH_O, set_isa_doc},
     {"tanh", tanh_of, METH_O, tanh_doc},

@@ -29,12 +29,12 @@ static void take_matrices(crnn_adjoint *a, crnn_scratch *m)
     crnn_call *call = &a->d.call;
     const crnn_network *net = call->net;
     const size_t count = net->num_layers * net->num_directions, H = net->hidden_size;
-    const size_t panel_ih = net->kernels->panel(a->share_rows);
+    const size_t panel_hh = crnn_panel_of(call),
+                 panel_ih = panel_hh ? net->kernels->panel(a->share_rows) : 0;
     call->matrices = crnn_take(m, count, sizeof *call->matrices);
     for (size_t i = 0; i < count; i++) {
         const crnn_weights *w = &net->weights[i];
-        crnn_matrices pair = {
-            .hh = crnn_take_matrix(call, m, w->w_hh, H, H, crnn_panel_of(call))};
+        crnn_matrices pair = {.hh = crnn_take_matrix(call, m, w->w_hh, H, H, panel_hh)};
         if (wants_inputs(a, i / net->num_directions))
             pair.ih =
                 crnn_take_matrix(call, m, w->w_ih, H, crnn_inputs_of(net, i), panel_ih);

@@ -29,7 +29,8 @@ static inline size_t crnn_share_of(size_t hidden_size, size_t n)
     return ((hidden_size + n - 1) / n + 63) / 64 * 64;
 }
 
-/* The width of the panels that a call's products read: no wider than a lane's share. */
+/* The width of the panels that a call's products read, no wider than a lane's share; 0
+ * if they read the matrices where they are. */
 size_t crnn_panel_of(const crnn_call *call);
 
 /* Places in scratch memory; once they exceed the size, or without a base, it only
@@ -45,7 +46,7 @@ void *crnn_take(crnn_scratch *m, size_t count, size_t size);
 /* Lay out what the division of a call needs, the matrices apart. */
 void crnn_take_division(crnn_division *d, crnn_scratch *m);
 
-/* A matrix [k][cols] that a pass reads, in panels so wide where the plan says so; and
+/* A matrix [k][cols] that a pass reads, in panels so wide, or as it lies for 0; and
  * copy into them all that call->matrices has. */
 crnn_matrix crnn_take_matrix(const crnn_call *call, crnn_scratch *m, const void *from,
                              size_t k, size_t cols, size_t panel);

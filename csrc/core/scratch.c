@@ -19,6 +19,8 @@ void *crnn_take(crnn_scratch *m, size_t count, size_t size)
 size_t crnn_panel_of(const crnn_call *call)
 {
     const crnn_plan *plan = call->plan;
+    if (!plan->packed)
+        return 0;
     const size_t lanes = plan->schedule == CRNN_COLUMNS ? plan->threads : 1;
     return crnn_min(call->net->kernels->panel(crnn_max(plan->part_rows, 1)),
                     crnn_share_of(call->net->hidden_size, lanes));
@@ -35,7 +37,7 @@ crnn_matrix crnn_take_matrix(const crnn_call *call, crnn_scratch *m, const void 
     crnn_matrix matrix = {{.w = from, .w_step = (ptrdiff_t)cols, .k = k, .last = k},
                           .cols = cols,
                           .from = from};
-    if (!call->plan->packed)
+    if (!panel)
         return matrix;
     matrix.panels =
         crnn_take(m, crnn_panels_size(k, cols, panel), call->net->kernels->element);
