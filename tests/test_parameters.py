@@ -14,6 +14,15 @@ from crnn import _core
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
+def as_array(source):
+    """By way of a capsule, as if the memory of its base were a tensor's storage."""
+    base = source
+    while base.base is not None:
+        base = base.base
+    start = source.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    return _core.as_array(source.__dlpack__(), base.nbytes, start // base.itemsize)
+
+
 def networks(I, H, L=1, D=1, dtype="float32", bias=True):  # noqa: E741
     """One that owns its parameters, and one that borrows equal ones."""
     sizes = np.dtype(dtype).itemsize, I, H, L, D, bias
@@ -157,7 +166,7 @@ def test_arrays_of_capsules(shape, dtype):
     array = np.arange(1, 1 + np.prod(shape, dtype=int), dtype=dtype).reshape(shape)
     for source in array, array.T, array[..., ::-1] if shape else array:
         before = sys.getrefcount(source)
-        view = _core.as_array(source.__dlpack__())
+        view = as_array(source)
         assert view.dtype == source.dtype and view.shape == source.shape
         assert view.tobytes() == source.tobytes() and view.strides == source.strides
         assert not view.flags.writeable and view.flags.aligned
@@ -171,7 +180,23 @@ def test_arrays_of_capsules(shape, dtype):
 def test_capsules_that_the_core_does_not_read():
     for array in np.zeros((1, 1, 1, 1), "f4"), np.zeros(2, "i4"), np.zeros(2, "f2"):
         with pytest.raises(BufferError):
-            _core.as_array(array.__dlpack__())
+            as_array(array)
     for wrong in None, object(), np.zeros(2):
         with pytest.raises((ValueError, TypeError)):
-            _core.as_array(wrong)
+            _core.as_array(wrong, 8, 0)
+    with pytest.raises(TypeError):
+        _core.as_array(np.zeros(2, "f4").__dlpack__())
+    with pytest.raises(TypeError):
+        _core.as_array(np.zeros(2, "f4").__dlpack__(), 8, None)
+
+
+def test_capsules_beyond_their_storage():
+    array = np.zeros((3, 4), "f4")
+    for view, offset in (array, 0), (array.T, 0), (array[1:, ::2], 4), (array[::-1], 8):
+        end = {0: 48, 4: 44, 8: 48}[offset]
+        assert _core.as_array(view.__dlpack__(), end, offset).shape == view.shape
+        with pytest.raises(BufferError, match="storage"):
+            _core.as_array(view.__dlpack__(), end - 1, offset)
+    with pytest.raises(BufferError, match="storage"):
+        _core.as_array(array[::-1].__dlpack__(), 48, 7)
+    assert _core.as_array(array[:0].__dlpack__(), 0, 0).size == 0

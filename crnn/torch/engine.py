@@ -39,13 +39,13 @@ def network(call: Call, dtype: torch.dtype, weights):
     """The core's network of these weights.
 
     Raises:
-        UnfitError: they are not what the sizes ask for, or of several dtypes.
+        UnfitError: they are not what the sizes ask for, of several dtypes, or freed.
     """
     net = _core.Network()
     try:
         arrays = [_array(w.contiguous()) for w in weights]
         net._borrow(dtype.itemsize, *call[:5], arrays)
-    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise UnfitError from error
     net.mode, net._is_cell = call.mode, call.is_cell  # time first, unless told
     net._most_threads = torch.get_num_threads()
@@ -75,11 +75,18 @@ def draw_masks(call: Call, input) -> list[torch.Tensor]:
 
 
 def _array(tensor):
-    """A read-only array of a tensor's memory.
+    """A read-only array of a tensor's memory, or UnfitError.
 
     Tensor.numpy() would forbid to resize the tensor's memory, for good.
     """
-    return None if tensor is None else as_array(to_dlpack(tensor.resolve_neg()))
+    if tensor is None:
+        return None
+    tensor = tensor.resolve_neg()
+    bytes = tensor.untyped_storage().nbytes()
+    try:
+        return as_array(to_dlpack(tensor), bytes, tensor.storage_offset())
+    except BufferError as error:
+        raise UnfitError from error
 
 
 def _rows(tensor):
@@ -125,29 +132,26 @@ def record(net, call: Call, input, hx, masks, weights):
 class Tape:
     """What a forward pass left for backward ones; it keeps alive all that it reads.
 
-    Whether that is still in its place is to be asked first: share_memory_() moves a
-    tensor's memory away, and a parameter's ``.data`` may be replaced.
+    Those are aliases: a parameter's ``.data`` may be replaced.  Where their memory is
+    another, as share_memory_() and resizing a storage leave them, so are their places.
     """
 
-    __slots__ = ("_places", "_sequences", "_tape", "_weight_places")
+    __slots__ = ("_places", "_sequences", "_tape", "_weight_places", "_weights")
 
     def __init__(self, tape, x, h, weights):
         self._tape, self._sequences = tape, (x, h)
-        self._places, self._weight_places = _places(self._sequences), _places(weights)
+        self._weights = [w.detach() for w in weights]
+        self._places, self._weight_places = _places((x, h)), _places(self._weights)
 
     def is_intact(self) -> bool:
-        """Whether input and hx are where they were."""
+        """Whether input and hx are where they were; else it must not be used."""
         return _places(self._sequences) == self._places
 
-    def has_weights(self, weights) -> bool:
-        """Whether these, the call's weights, are where they were."""
-        return _places(weights) == self._weight_places
-
-    def pullback(self, call: Call, d_results, needs, net=None):
-        """Gradients of input, hx and each weight, None for those not needed.
-
-        net is the call's network anew, for a tape whose weights have moved.
-        """
+    def pullback(self, call: Call, d_results, needs):
+        """Gradients of input, hx and each weight, None for those not needed."""
+        net = None
+        if _places(self._weights) != self._weight_places:
+            net = network(call, self._sequences[0].dtype, self._weights)
         d_output, d_h_n = (*d_results, None)[:2]
         d_output = _turned(call, _rows(d_output))
         d_input, *rest = self._tape.pullback(d_output, _rows(d_h_n), needs, net)
@@ -156,4 +160,7 @@ class Tape:
 
 
 def _places(tensors):
-    return [t is not None and t.data_ptr() for t in tensors]
+    return [
+        None if t is None else (t.data_ptr(), t.untyped_storage().nbytes())
+        for t in tensors
+    ]

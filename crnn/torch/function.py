@@ -96,15 +96,16 @@ class Recurrence(torch.autograd.Function):
         masks = list(islice(saved, (call.num_layers - 1) * (call.dropout > 0)))
         if (again or tape is None) and _versions(ctx.rest) != ctx.versions:
             raise RuntimeError(_EDITED)
-        if again:
-            operands = [input, hx, *weights]
-            return None, *replay.gradients(call, operands, masks, d_results, needs)
-        net = None
-        if tape is None or not tape.has_weights(weights):
-            net = engine.network(call, input.dtype, weights)
-        if tape is None:
-            _, tape = engine.record(net, call, input, hx, masks, weights)
-        return None, *tape.pullback(call, d_results, needs, net)
+        if not again:
+            try:
+                if tape is None:
+                    net = engine.network(call, input.dtype, weights)
+                    _, tape = engine.record(net, call, input, hx, masks, weights)
+                return None, *tape.pullback(call, d_results, needs)
+            except engine.UnfitError:
+                pass  # torch computes it, or says what is wrong
+        operands = [input, hx, *weights]
+        return None, *replay.gradients(call, operands, masks, d_results, needs)
 
 
 # Function.apply looks for torch.func's transforms first, as `context.is_plain` has.

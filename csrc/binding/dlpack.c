@@ -32,16 +32,39 @@ static bool is_readable(const tensor *t)
            t->ndim <= MOST_DIMS;
 }
 
-PyDoc_STRVAR(as_array_doc,
-             "as_array(capsule)\n--\n\nA read-only array of the memory of a DLPack "
-             "capsule, which it keeps.\n\n"
-             "BufferError unless it holds up to three dimensions of float32 or float64 "
-             "on the CPU.");
+/* Whether elements so far apart lie in a storage of so many bytes, the first of them at
+ * such a place: a storage can be made smaller than its tensors. */
+static bool is_inside(const tensor *t, const npy_intp *strides, Py_ssize_t first,
+                      Py_ssize_t bytes)
+{
+    Py_ssize_t end = first + t->dtype.bits / 8;
+    for (int i = 0; i < t->ndim; i++) {
+        if (t->shape[i] == 0)
+            return true;
+        *(strides[i] < 0 ? &first : &end) += (t->shape[i] - 1) * strides[i];
+    }
+    return first >= 0 && end <= bytes;
+}
 
-static PyObject *as_array(PyObject *module, PyObject *capsule)
+PyDoc_STRVAR(as_array_doc,
+             "as_array(capsule, storage_bytes, storage_offset, /)\n--\n\n"
+             "A read-only array of the memory of a tensor's DLPack capsule, which it "
+             "keeps.\n\n"
+             "BufferError unless it holds up to three dimensions of float32 or float64 "
+             "on the CPU,\nand all of them lie in the tensor's storage.");
+
+static PyObject *as_array(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     (void)module;
-    const tensor *t = PyCapsule_GetPointer(capsule, "dltensor");
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "as_array() takes three arguments");
+        return NULL;
+    }
+    PyObject *capsule = args[0];
+    const Py_ssize_t bytes = PyLong_AsSsize_t(args[1]),
+                     offset = PyLong_AsSsize_t(args[2]);
+    const tensor *t =
+        PyErr_Occurred() ? NULL : PyCapsule_GetPointer(capsule, "dltensor");
     if (!t)
         return NULL;
     if (!is_readable(t)) {
@@ -56,6 +79,10 @@ static PyObject *as_array(PyObject *module, PyObject *capsule)
                      : i + 1 < t->ndim ? strides[i + 1] * dims[i + 1]
                                        : element;
     }
+    if (!is_inside(t, strides, offset * element, bytes)) {
+        PyErr_SetString(PyExc_BufferError, "the tensor is larger than its storage");
+        return NULL;
+    }
     PyObject *array =
         PyArray_New(&PyArray_Type, t->ndim, dims, element == 4 ? NPY_FLOAT : NPY_DOUBLE,
                     strides, (char *)t->data + t->byte_offset, 0, 0, NULL);
@@ -65,6 +92,6 @@ static PyObject *as_array(PyObject *module, PyObject *capsule)
 }
 
 PyMethodDef dlpack_functions[] = {
-    {"as_array", as_array, METH_O, as_array_doc},
+    {"as_array", (PyCFunction)(void (*)(void))as_array, METH_FASTCALL, as_array_doc},
     {0},
 };
