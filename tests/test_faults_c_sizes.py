@@ -235,3 +235,7 @@ def test_fault_51_internal_networks_without_inputs_or_units(sizes, dtype):
                 assert same_bits(
                     hn[-1], y[0 if directions == 2 else -1, :, len(y[0, 0]) - hidden :]
                 )
+                *_, tape = net._record(*arguments)
+                needs = (True,) * (2 + (4 if bias else 2) * layers * directions)
+                for gradient in tape.pullback(y, hn, needs, None):
+                    assert np.isfinite(gradient).all()

@@ -11,6 +11,7 @@ from shapes import EDGES, draw
 
 from crnn import _core
 
+SHAPES_OF_5 = (5, 2), (5, 5), 5, 5  # H = 5, I = 2
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
@@ -124,6 +125,9 @@ def test_network_lent_to_a_tape():
     for wrong in networks(2, 4) + networks(2, 3, 2) + networks(2, 3, dtype="float64"):
         with pytest.raises(ValueError, match="needs a network of its sizes"):
             tape.pullback(output, h_n, needs, wrong)
+    nets[1]._borrow(4, 2, 5, 1, 1, True, [np.ones(s, "f4") for s in SHAPES_OF_5])
+    with pytest.raises(ValueError, match="needs a network of its sizes"):
+        tape.pullback(output, h_n, needs, nets[1])  # which the tape was recorded by
     for wrong in _core.Network(), 1, x:
         with pytest.raises(ValueError, match="needs a network of its sizes"):
             tape.pullback(output, h_n, needs, wrong)
@@ -197,6 +201,7 @@ def test_capsules_beyond_their_storage():
         assert _core.as_array(view.__dlpack__(), end, offset).shape == view.shape
         with pytest.raises(BufferError, match="storage"):
             _core.as_array(view.__dlpack__(), end - 1, offset)
-    with pytest.raises(BufferError, match="storage"):
-        _core.as_array(array[::-1].__dlpack__(), 48, 7)
+    for size, offset in (48, 7), (48, 2**62), (2**62, 2**62), (-1, 0), (48, -1):
+        with pytest.raises(BufferError, match="storage"):
+            _core.as_array(array[::-1].__dlpack__(), size, offset)
     assert _core.as_array(array[:0].__dlpack__(), 0, 0).size == 0

@@ -105,3 +105,23 @@ def test_third_derivatives(torch):
             d = d_x.square().sum()
         found.append(d_x)
     assert_near(found[1], found[0], {"float64": 1e-8})
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("kind", ["RNN", "RNNCell"])
+def test_requires_grad_set_after_the_call(torch, kind, before):
+    """What was needed then counts, also for gradients of gradients."""
+    found = []
+    with every_cell():
+        for net in twins(I, H, kind=kind):
+            torch.manual_seed(0)
+            x = torch.randn(B, I, requires_grad=True)
+            net.requires_grad_(before)
+            loss = loss_of(net(x))
+            net.requires_grad_(not before)
+            (d_x,) = torch.autograd.grad(loss, x, create_graph=True)
+            d_x.square().sum().backward()
+            found.append((x.grad, [p.grad for p in net.parameters()]))
+    assert_near(found[1][0], found[0][0], {"float32": 1e-4})
+    if not before:
+        assert found[1][1] == found[0][1] == [None] * 4

@@ -124,8 +124,8 @@ def test_torchs_number_of_threads_counts(torch):
         torch.set_num_threads(3)
         call = engine.Call(128, 128, 1, 1, True, "RNN_TANH")
         with torch.no_grad():
-            net = engine.network(call, torch.float32, list(plain.parameters()))
-        assert net._most_threads == 3
+            net = engine.Network(call, torch.float32, list(plain.parameters()))
+        assert net.core._most_threads == 3
     finally:
         torch.set_num_threads(before)
 

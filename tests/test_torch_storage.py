@@ -75,3 +75,56 @@ def test_replaced_data(torch):
         net.weight_ih_l1.data.mul_(2)
         loss.backward()
     assert_same_gradients(pair[1].parameters(), pair[0].parameters())
+
+
+@pytest.mark.parametrize("trains", [False, True])
+@pytest.mark.parametrize("which", ["weight_hh_l0", "x", "hx"])
+def test_lost_storage_of_what_would_be_copied(torch, which, trains):
+    """Strided weights and states; what is copied where no weight needs a gradient."""
+    H = 64
+    for net in twins(I, H, 2):
+        net.requires_grad_(trains)
+        net.weight_hh_l0.data = torch.randn(H, H).t()
+        x, hx = torch.randn(T, 64, I), torch.randn(2, H, 64).transpose(1, 2)
+        x.requires_grad_(not trains)
+        operand = {"x": x, "hx": hx}.get(which, net.weight_hh_l0)
+        operand.untyped_storage().resize_(0)
+        with pytest.raises(RuntimeError, match=r"storage|not allocated"):
+            net(x, hx)
+
+
+def test_data_replaced_during_a_call(torch):
+    """By another thread, while the core reads what it was."""
+    from crnn.torch import engine
+
+    _, ours = twins(I, H)
+    call = engine.Call(I, H, 1, 1, True, "RNN_TANH", T)
+    x = torch.randn(T, B, I)
+    right = ours(x)[0]
+    net = engine.Network(call, x.dtype, list(ours.parameters()))
+    for parameter in ours.parameters():
+        parameter.data = torch.full_like(parameter, torch.nan)
+    others = [torch.full((n,), torch.nan) for n in (3 * 4, 4 * 4, 4, 4) * 8]
+    assert torch.equal(engine.run(net, call, x, None, [])[0], right) and others
+
+
+def test_edits_of_strided_weights(torch):
+    """Between the passes, through ``.data``: of what the core had to copy."""
+    pair = twins(I, H)
+    for net in pair:
+        net.weight_hh_l0 = torch.nn.Parameter(net.weight_hh_l0.t().contiguous().t())
+        tensors = operands(torch, net)
+        loss = loss_of(net(tensors["x"], tensors["hx"][:1]))
+        net.weight_hh_l0.data.mul_(0.5)
+        loss.backward()
+    assert_same_gradients(pair[1].parameters(), pair[0].parameters())
+
+
+def test_replaced_data_and_gradients_of_gradients(torch):
+    """They would be those of other weights: refused."""
+    _, ours = twins(I, H)
+    x = torch.randn(T, B, I, requires_grad=True)
+    loss = loss_of(ours(x))
+    ours.weight_hh_l0.data = torch.eye(H)
+    with pytest.raises(RuntimeError, match="parameter"):
+        torch.autograd.grad(loss, x, create_graph=True)

@@ -152,7 +152,7 @@ def test_weights_of_any_strides(torch):
     with counted() as made:
         right, tensors = check(plain, x, None)
         results, mine = check(ours, x, None)
-    assert len(made) == 1
+    assert len(made) == 2  # backward sees edits of what had to be copied
     assert_near(results[0], right[0])
     for mine_, other in zip(mine, tensors, strict=True):
         assert_near(mine_.grad, other.grad)

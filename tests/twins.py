@@ -26,18 +26,18 @@ def counted():
     """A list that gets an entry for every network that the core computes."""
     from crnn.torch import engine
 
-    made, network = [], engine.network
+    made, network = [], engine.Network
 
     def count(call, dtype, weights):
         result = network(call, dtype, weights)
         made.append(call)
         return result
 
-    engine.network = count
+    engine.Network = count
     try:
         yield made
     finally:
-        engine.network = network
+        engine.Network = network
 
 
 @contextlib.contextmanager

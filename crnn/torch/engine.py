@@ -1,9 +1,11 @@
 """From tensors to the core and back: the only place here that knows the core's names.
 
 A network of the core is made of the weights at each call, and reads them where they
-are, so that a call depends on its tensors alone and sees every edit of them.
+are, if they are contiguous, so that a call depends on its tensors alone and sees every
+edit of them.
 """
 
+from operator import is_
 from typing import NamedTuple
 
 import numpy as np
@@ -35,21 +37,37 @@ class Call(NamedTuple):
     is_cell: bool = False
 
 
-def network(call: Call, dtype: torch.dtype, weights):
-    """The core's network of these weights.
+class Network:
+    """The core's network of a call's weights.
 
     Raises:
         UnfitError: they are not what the sizes ask for, of several dtypes, or freed.
     """
-    net = _core.Network()
-    try:
-        arrays = [_array(w.contiguous()) for w in weights]
-        net._borrow(dtype.itemsize, *call[:5], arrays)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise UnfitError from error
-    net.mode, net._is_cell = call.mode, call.is_cell  # time first, unless told
-    net._most_threads = torch.get_num_threads()
-    return net
+
+    __slots__ = ("_places", "_weights", "core")
+
+    def __init__(self, call: Call, dtype: torch.dtype, weights):
+        self._weights = [w.detach() for w in weights]
+        arrays = [_array(w) for w in self._weights]
+        plain = [np.ascontiguousarray(a) for a in arrays]
+        self._places = _places(self._weights) if all(map(is_, arrays, plain)) else None
+        self.core = _core.Network()
+        try:
+            self.core._borrow(dtype.itemsize, *call[:5], plain)
+        except (TypeError, ValueError) as error:
+            raise UnfitError from error
+        self.core.mode, self.core._is_cell = call.mode, call.is_cell
+        self.core._most_threads = torch.get_num_threads()
+
+    def reads(self, weights) -> bool:
+        """Whether these tensors' memory is what it reads: ``.data`` may be replaced."""
+        return _places(weights) == _places(self._weights)
+
+    def moved(self, call: Call):
+        """The network anew where it does not see the weights' memory any more."""
+        if self._places == _places(self._weights):
+            return None
+        return Network(call, self._weights[0].dtype, self._weights)
 
 
 def draw_masks(call: Call, input) -> list[torch.Tensor]:
@@ -74,26 +92,37 @@ def draw_masks(call: Call, input) -> list[torch.Tensor]:
     return masks
 
 
-def _array(tensor):
-    """A read-only array of a tensor's memory, or UnfitError.
+def _array(alias):
+    """A read-only array of a tensor's memory.
 
-    Tensor.numpy() would forbid to resize the tensor's memory, for good.
+    Of an alias, for that of a tensor can be replaced.  Tensor.numpy() would forbid to
+    resize it, for good.
+
+    Raises:
+        UnfitError: it has no storage, or one too small for it.
     """
-    if tensor is None:
+    if alias is None:
         return None
-    tensor = tensor.resolve_neg()
-    bytes = tensor.untyped_storage().nbytes()
     try:
-        return as_array(to_dlpack(tensor), bytes, tensor.storage_offset())
-    except BufferError as error:
+        size, offset = alias.untyped_storage().nbytes(), alias.storage_offset()
+        array = as_array(to_dlpack(alias), size, offset)
+    except (BufferError, RuntimeError) as error:
         raise UnfitError from error
+    return -array if alias.is_neg() else array
 
 
-def _rows(tensor):
-    """An array whose last axis is contiguous, as the core reads gradients."""
-    if tensor is not None and tensor.stride(-1) != 1:
-        tensor = tensor.contiguous()
-    return _array(tensor)
+def _rows(alias):
+    """An array whose last axis is contiguous, as the core reads states."""
+    array = _array(alias)
+    if array is not None and array.strides[-1] != array.itemsize:
+        return np.ascontiguousarray(array)
+    return array
+
+
+def own(tensor):
+    """A copy that no edit reaches, or UnfitError."""
+    _array(tensor.detach())
+    return tensor.clone()
 
 
 def _turned(call, array):
@@ -108,40 +137,42 @@ def _turned(call, array):
 def run(net, call: Call, input, hx, masks):
     """(output, h_n), or a cell's state; grad mode is off, or nothing needs it."""
     masks = tuple(map(_array, masks)) if masks else None
-    x = _turned(call, _array(input))
-    results = net._run(x, _array(hx), None, call.batch_sizes, masks)
+    x, h = _aliases(input, hx)
+    sequence = _turned(call, _array(x))
+    results = net.core._run(sequence, _rows(h), None, call.batch_sizes, masks)
     if call.is_cell:
         return from_numpy(results)
     return from_numpy(_turned(call, results[0])), from_numpy(results[1])
 
 
-def record(net, call: Call, input, hx, masks, weights):
-    """What `run` gives, and a Tape; the weights are those that net is made of."""
+def record(net, call: Call, input, hx, masks):
+    """What `run` gives, and a Tape."""
     masks = tuple(map(_array, masks)) if masks else None
-    # Aliases keep the memory of input and hx alive, whatever becomes of the tensors.
-    x = input.detach()
-    h = None if hx is None else hx.detach()
+    x, h = _aliases(input, hx)
     sequence = _turned(call, _array(x))
-    results = net._record(sequence, _array(h), None, call.batch_sizes, masks)
-    tape = Tape(results[-1], x, h, weights)
+    results = net.core._record(sequence, _rows(h), None, call.batch_sizes, masks)
+    tape = Tape(results[-1], x, h, net)
     if call.is_cell:
         return from_numpy(results[0]), tape
     return (from_numpy(_turned(call, results[0])), from_numpy(results[1])), tape
 
 
+def _aliases(input, hx):
+    return input.detach(), None if hx is None else hx.detach()
+
+
 class Tape:
     """What a forward pass left for backward ones; it keeps alive all that it reads.
 
-    Those are aliases: a parameter's ``.data`` may be replaced.  Where their memory is
-    another, as share_memory_() and resizing a storage leave them, so are their places.
+    share_memory_() moves a tensor's memory away nevertheless, and its storage can be
+    resized: whether all is in its place is to be asked first.
     """
 
-    __slots__ = ("_places", "_sequences", "_tape", "_weight_places", "_weights")
+    __slots__ = ("_places", "_sequences", "_tape", "net")
 
-    def __init__(self, tape, x, h, weights):
-        self._tape, self._sequences = tape, (x, h)
-        self._weights = [w.detach() for w in weights]
-        self._places, self._weight_places = _places((x, h)), _places(self._weights)
+    def __init__(self, tape, x, h, net):
+        self._tape, self._sequences, self.net = tape, (x, h), net
+        self._places = _places(self._sequences)
 
     def is_intact(self) -> bool:
         """Whether input and hx are where they were; else it must not be used."""
@@ -149,12 +180,10 @@ class Tape:
 
     def pullback(self, call: Call, d_results, needs):
         """Gradients of input, hx and each weight, None for those not needed."""
-        net = None
-        if _places(self._weights) != self._weight_places:
-            net = network(call, self._sequences[0].dtype, self._weights)
+        moved = self.net.moved(call)
         d_output, d_h_n = (*d_results, None)[:2]
-        d_output = _turned(call, _rows(d_output))
-        d_input, *rest = self._tape.pullback(d_output, _rows(d_h_n), needs, net)
+        arrays = _turned(call, _rows(d_output)), _rows(d_h_n)
+        d_input, *rest = self._tape.pullback(*arrays, needs, moved and moved.core)
         gradients = _turned(call, d_input), *rest
         return [None if d is None else from_numpy(d) for d in gradients]
 

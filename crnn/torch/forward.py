@@ -118,20 +118,19 @@ def _current_weights(self):
 
 def _compute(call, input, hx, shape, weights):
     """Run a call whose states have this shape, recorded if a gradient may be asked."""
-    _fit(input.dtype in _DTYPES and input.is_cpu and input.shape[-1] == call.input_size)
+    _fit(input.dtype in _DTYPES and input.is_cpu and input.layout is torch.strided)
+    _fit(input.shape[-1] == call.input_size)
     _fit(_TENSORS.issuperset(map(type, weights)))
     if hx is not None:
         _fit(type(hx) in _TENSORS and hx.dtype is input.dtype and hx.is_cpu)
-        _fit(hx.shape == shape)
-        if hx.stride(-1) != 1:
-            hx = hx.contiguous()
+        _fit(hx.shape == shape and hx.layout is torch.strided)
     if torch.is_grad_enabled() and (
         input.requires_grad
         or _any_needs_gradient(weights)
         or (hx is not None and hx.requires_grad)
     ):
         return function.apply(call, *_owned(call, input, hx, weights), *weights)
-    net = engine.network(call, input.dtype, weights)
+    net = engine.Network(call, input.dtype, weights)
     return engine.run(net, call, input, hx, engine.draw_masks(call, input))
 
 
@@ -147,9 +146,9 @@ def _owned(call, input, hx, weights):
     n = 4 if call.bias else 2
     inputs = weights[: n * call.num_directions : n]
     if not (_is_flat(call, input) and _any_needs_gradient(inputs)):
-        input = input.clone()
+        input = engine.own(input)
     if hx is not None and not _any_needs_gradient(weights[1::n]):
-        hx = hx.clone()
+        hx = engine.own(hx)
     return input, hx
 
 

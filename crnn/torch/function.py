@@ -32,7 +32,11 @@ def kept_weights(needs, num_layers, num_directions, bias, several_steps):
 
 
 def _versions(tensors):
-    return [t._version for t in tensors if t is not None]
+    """How often each was edited in place; UnfitError where nobody counts it."""
+    try:
+        return [t._version for t in tensors if t is not None]
+    except RuntimeError as error:  # made in inference mode
+        raise engine.UnfitError from error
 
 
 def _is_dense(gradient):
@@ -56,25 +60,27 @@ class Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, call, input, hx, *weights):
-        net = engine.network(call, input.dtype, weights)
-        masks = engine.draw_masks(call, input)
-        ctx.set_materialize_grads(False)
-        ctx.call, ctx.tape = call, None
-        if context.has_saving_hooks():  # then they alone decide what is kept, and how
-            results = engine.run(net, call, input, hx, masks)
-            ctx.kept = (True,) * len(weights)
-        else:
-            results, ctx.tape = engine.record(net, call, input, hx, masks, weights)
-            ctx.kept = kept_weights(
+        net = engine.Network(call, input.dtype, weights)
+        hooked = context.has_saving_hooks()  # they alone decide what is kept, and how
+        kept = (True,) * len(weights)
+        if not hooked:
+            kept = kept_weights(
                 ctx.needs_input_grad[1:],
                 *(call.num_layers, call.num_directions, call.bias),
                 call.num_steps > 1,
             )
-        ctx.rest = [None if k else w for w, k in zip(weights, ctx.kept, strict=True)]
-        kept = compress(weights, ctx.kept)
+        ctx.rest = [None if k else w for w, k in zip(weights, kept, strict=True)]
+        ctx.versions = _versions(ctx.rest)
+        masks = engine.draw_masks(call, input)
+        ctx.set_materialize_grads(False)
+        ctx.call, ctx.tape = call, None
+        if hooked:
+            results = engine.run(net, call, input, hx, masks)
+        else:
+            results, ctx.tape = engine.record(net, call, input, hx, masks)
+        kept = compress(weights, kept)
         # What a cell's own backward reads is its result.
         ctx.save_for_backward(input, hx, *kept, *masks, *[results] * call.is_cell)
-        ctx.versions = _versions(ctx.rest)
         return results
 
     @staticmethod
@@ -96,11 +102,13 @@ class Recurrence(torch.autograd.Function):
         masks = list(islice(saved, (call.num_layers - 1) * (call.dropout > 0)))
         if (again or tape is None) and _versions(ctx.rest) != ctx.versions:
             raise RuntimeError(_EDITED)
+        if again and tape is not None and not tape.net.reads(weights):
+            raise RuntimeError(_EDITED)
         if not again:
             try:
                 if tape is None:
-                    net = engine.network(call, input.dtype, weights)
-                    _, tape = engine.record(net, call, input, hx, masks, weights)
+                    net = engine.Network(call, input.dtype, weights)
+                    _, tape = engine.record(net, call, input, hx, masks)
                 return None, *tape.pullback(call, d_results, needs)
             except engine.UnfitError:
                 pass  # torch computes it, or says what is wrong

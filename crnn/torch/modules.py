@@ -19,7 +19,7 @@ class RNN(torch.nn.RNN):
     What crnn does not compute is left to torch's own forward method: devices other than
     the CPU, dtypes other than float32 and float64, autocast, tensor subclasses,
     torch.func and forward-mode AD, torch.compile, trace, script and export; and so are
-    calls that it is sooner done with, such as a step or two of a wide layer.
+    calls that it is sooner done with, such as few steps of a wide layer.
     Gradients with ``create_graph=True`` are computed by torch's operators.  A call uses
     at most as many threads as `torch.set_num_threads` and `crnn.set_num_threads` allow.
 
@@ -45,8 +45,11 @@ class RNN(torch.nn.RNN):
         torch.Size([20, 10])
 
     Differences from torch: the memory of results cannot be resized; where a parameter
-    was edited in place that backward alone does not need, ``create_graph=True`` is
-    refused; torch.jit.script puts a torch.nn.RNN in this module's place.
+    was edited in place that backward alone does not need, or its ``.data`` replaced,
+    ``create_graph=True`` is refused; a parameter edited in place that backward needs is
+    refused by each backward pass of a call, also by one that stops above its layer;
+    under torch.autograd.graph.saved_tensors_hooks the states are not kept but computed
+    again; torch.jit.script puts a torch.nn.RNN in this module's place.
     """
 
     __module__ = "crnn.torch"

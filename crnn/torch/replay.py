@@ -19,15 +19,7 @@ def gradients(call, operands, masks, d_results, needs):
     """
     again = torch.is_grad_enabled()
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
-        # One alias for each place: an operand that stands in two has two gradients.
-        operands = [
-            None
-            if t is None
-            else t.view_as(t)
-            if again
-            else t.detach().requires_grad_(need)
-            for t, need in zip(operands, needs, strict=True)
-        ]
+        operands = [_place(*pair, again) for pair in zip(operands, needs, strict=True)]
         results = (
             _cell(call, *operands) if call.is_cell else _rnn(call, operands, masks)
         )
@@ -45,6 +37,18 @@ def gradients(call, operands, masks, d_results, needs):
         )
     found = iter(found)
     return [next(found) if need else None for need in needs]
+
+
+def _place(operand, need, again):
+    """An alias of an operand: one that stands in two places has two gradients.
+
+    need is what it was at the call: requires_grad may have been set since.
+    """
+    if operand is None:
+        return None
+    if again and need and operand.requires_grad:
+        return operand.view_as(operand)
+    return operand.detach().requires_grad_(need)
 
 
 def _cell(call, input, hx, w_ih, w_hh, b_ih=None, b_hh=None):

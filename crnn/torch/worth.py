@@ -28,7 +28,8 @@ def is_cell_worth_it(
 ) -> bool:
     """Whether the core is done sooner with one step of this many rows.
 
-    Torch has less to do around a cell than around a network.
+    Torch has less to do around a cell than around a network, least for one that is
+    trained.
     """
     weights = hidden_size * (input_size + hidden_size)
     if not HAS_AVX512 and (trains or weights > 2**13 * rows):

@@ -34,16 +34,18 @@ static bool is_readable(const tensor *t)
 
 /* Whether elements so far apart lie in a storage of so many bytes, the first of them at
  * such a place: a storage can be made smaller than its tensors. */
-static bool is_inside(const tensor *t, const npy_intp *strides, Py_ssize_t first,
-                      Py_ssize_t bytes)
+static bool is_inside(const tensor *t, const npy_intp *strides, size_t first,
+                      size_t bytes)
 {
-    Py_ssize_t end = first + t->dtype.bits / 8;
+    size_t before = 0, after = t->dtype.bits / 8;
     for (int i = 0; i < t->ndim; i++) {
         if (t->shape[i] == 0)
             return true;
-        *(strides[i] < 0 ? &first : &end) += (t->shape[i] - 1) * strides[i];
+        const size_t stride = (size_t)(strides[i] < 0 ? -strides[i] : strides[i]);
+        size_t *reach = strides[i] < 0 ? &before : &after;
+        *reach = crnn_add(*reach, crnn_mul((size_t)t->shape[i] - 1, stride));
     }
-    return first >= 0 && end <= bytes;
+    return before <= first && crnn_add(first, after) <= bytes;
 }
 
 PyDoc_STRVAR(as_array_doc,
@@ -79,7 +81,9 @@ static PyObject *as_array(PyObject *module, PyObject *const *args, Py_ssize_t co
                      : i + 1 < t->ndim ? strides[i + 1] * dims[i + 1]
                                        : element;
     }
-    if (!is_inside(t, strides, offset * element, bytes)) {
+    if (bytes < 0 || offset < 0 ||
+        !is_inside(t, strides, crnn_mul((size_t)offset, (size_t)element),
+                   (size_t)bytes)) {
         PyErr_SetString(PyExc_BufferError, "the tensor is larger than its storage");
         return NULL;
     }

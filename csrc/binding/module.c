@@ -62,7 +62,7 @@ static PyObject *set_isa(PyObject *module, PyObject *name)
     for (size_t i = 0; crnn_variant(i, CRNN_F32); i++)
         if (usable(i) && strcmp(wanted, crnn_isa(crnn_variant(i, CRNN_F32))) == 0) {
             PyObject *before = isa(module, NULL);
-            state->variant = i;
+            state->variant = before ? i : state->variant;
             return before;
         }
     return PyErr_Format(PyExc_ValueError,

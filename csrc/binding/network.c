@@ -1,5 +1,6 @@
 /*
- * network.c - the type crnn._core.Network: a prepared network that owns its parameters.
+ * network.c - the type crnn._core.Network: a prepared network that owns its parameters,
+ * or borrows them.
  */
 #include "binding.h"
 
@@ -105,7 +106,8 @@ static int traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->dropout);
     Py_VISIT(self->mode);
     Py_VISIT(self->batch_first);
-    return 0; /* memory is a capsule: it cannot be part of a cycle */
+    return 0; /* memory is a capsule, which no cycle goes through but by arrays that
+                 somebody lent */
 }
 
 static int clear(PyObject *op)
@@ -129,7 +131,7 @@ static void dealloc(PyObject *op)
 }
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "A prepared network that owns its parameters; crnn.RNN and "
+    {Py_tp_doc, "A prepared network and its parameters; crnn.RNN and "
                 "crnn.RNNCell derive from it."},
     {Py_tp_new, SLOT(new)},
     {Py_tp_call, SLOT(PyVectorcall_Call)},

@@ -252,7 +252,8 @@ PyObject *network_borrow(PyObject *op, PyObject *args)
                           &s.bias, &arrays) ||
         !check_shape(&s))
         return NULL;
-    const size_t bytes = crnn_mul((size_t)(s.L * s.D), sizeof(crnn_weights));
+    const size_t bytes =
+        crnn_mul(crnn_mul((size_t)s.L, (size_t)s.D), sizeof(crnn_weights));
     PyObject *kept = PyList_New(0);
     PyObject *capsule = kept ? new_block(bytes, kept) : NULL;
     Py_XDECREF(kept);

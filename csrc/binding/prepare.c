@@ -59,5 +59,5 @@ void call_prepare(pending_call *c, const network_object *self, size_t variant,
 bool call_can_read(const pending_call *c, const crnn_view *states)
 {
     return states->stride[2] == (ptrdiff_t)(c->type_num == NPY_FLOAT ? 4 : 8) ||
-           c->self->hidden_size == 1 || SIZE(&c->sizes, 'B') == 0;
+           c->net.hidden_size == 1 || SIZE(&c->sizes, 'B') == 0;
 }

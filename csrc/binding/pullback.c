@@ -106,11 +106,12 @@ static bool borrow_parameters(pending_call *c, const tape_object *self, PyObject
         return false;
     const network_object *other = (const network_object *)from;
     if (!PyObject_TypeCheck(from, (PyTypeObject *)state->network_type) ||
-        !other->memory || other->dtype != c->self->dtype ||
-        other->input_size != c->self->input_size ||
-        other->hidden_size != c->self->hidden_size ||
-        other->num_layers != c->self->num_layers ||
-        other->num_directions != c->self->num_directions) {
+        !other->memory ||
+        c->type_num != (other->dtype == CRNN_F32 ? NPY_FLOAT : NPY_DOUBLE) ||
+        other->input_size != c->net.input_size ||
+        other->hidden_size != c->net.hidden_size ||
+        other->num_layers != c->net.num_layers ||
+        other->num_directions != c->net.num_directions) {
         PyErr_SetString(PyExc_ValueError,
                         "this tape needs a network of its sizes, for the parameters");
         return false;

@@ -138,7 +138,7 @@ typedef struct {
     size_t threads; /* that can be of use */
     size_t parts;   /* of the batch, each of part_rows rows, the last of fewer */
     size_t part_rows;
-    size_t span_steps; /* steps whose inputs are projected in one product */
+    size_t span_steps; /* steps whose inputs are projected in one product, if many */
     bool packed;       /* the matrices are copied into panels first */
     double share;      /* of one thread's time, estimated */
 } crnn_plan;
@@ -218,7 +218,7 @@ crnn_status crnn_backward_scratch(const crnn_network *net, const crnn_batch *bat
  * forward direction first; over the rows [T][B], where those of a step stand from the
  * longest to the shortest and equal ones as they come, from the last to the first, and
  * in the reverse direction from the first to the last: as backpropagation comes to
- * them.  Scratch memory, in elements: L D H (I + H) for matrices, min(L - 1, 2) T B D H
+ * them.  Scratch memory, in elements: L D H (I + H) for panels, min(L - 1, 2) T B D H
  * between layers, and some H for each row of a span of steps, which are T only where
  * two threads take a direction each.  Source: Werbos 1990.
  */

@@ -79,8 +79,9 @@ static void pack_transposed(const void *w, size_t k, size_t cols, size_t panel,
     enum { BLOCK = 16 }; /* a square of it stays in the first cache */
     const real *from = w;
     for (size_t col = 0, n; col < cols; col += n) {
-        const size_t aside = col % panel, next = col + BLOCK;
+        const size_t aside = col % panel;
         n = crnn_min(BLOCK, crnn_min(panel - aside, cols - col));
+        const size_t next = col + n;
         real *to = (real *)panels + (col - aside) * k + aside;
         for (size_t i = 0; i < k; i += BLOCK) {
             /* So many rows at once are more streams than a processor foresees. */

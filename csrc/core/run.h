@@ -1,5 +1,5 @@
 /*
- * run.h - the state of one crnn_forward(), shared by the schedules, the spans and the
+ * run.h - the state of one call, shared by the schedules, the spans and the
  * scratch memory.
  *
  * A run takes some rows of the batch through the network; a lane is what one thread
