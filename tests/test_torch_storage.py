@@ -108,11 +108,14 @@ def test_data_replaced_during_a_call(torch):
     assert torch.equal(engine.run(net, call, x, None, [])[0], right) and others
 
 
-def test_edits_of_strided_weights(torch):
-    """Between the passes, through ``.data``: of what the core had to copy."""
+@pytest.mark.parametrize("kind", ["strided", "negated"])
+def test_edits_of_weights_that_are_copied(torch, kind):
+    """Between the passes, through ``.data``."""
     pair = twins(I, H)
     for net in pair:
-        net.weight_hh_l0 = torch.nn.Parameter(net.weight_hh_l0.t().contiguous().t())
+        value = net.weight_hh_l0.detach()
+        value = value.t().contiguous().t() if kind == "strided" else value._neg_view()
+        net.weight_hh_l0 = torch.nn.Parameter(value)
         tensors = operands(torch, net)
         loss = loss_of(net(tensors["x"], tensors["hx"][:1]))
         net.weight_hh_l0.data.mul_(0.5)

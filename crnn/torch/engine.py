@@ -5,7 +5,6 @@ are, if they are contiguous, so that a call depends on its tensors alone and see
 edit of them.
 """
 
-from operator import is_
 from typing import NamedTuple
 
 import numpy as np
@@ -48,12 +47,12 @@ class Network:
 
     def __init__(self, call: Call, dtype: torch.dtype, weights):
         self._weights = [w.detach() for w in weights]
-        arrays = [_array(w) for w in self._weights]
-        plain = [np.ascontiguousarray(a) for a in arrays]
-        self._places = _places(self._weights) if all(map(is_, arrays, plain)) else None
+        arrays = [np.ascontiguousarray(_array(w)) for w in self._weights]
+        copied = any(a.flags.owndata for a in arrays)
+        self._places = None if copied else _places(self._weights)
         self.core = _core.Network()
         try:
-            self.core._borrow(dtype.itemsize, *call[:5], plain)
+            self.core._borrow(dtype.itemsize, *call[:5], arrays)
         except (TypeError, ValueError) as error:
             raise UnfitError from error
         self.core.mode, self.core._is_cell = call.mode, call.is_cell
