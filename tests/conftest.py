@@ -23,6 +23,18 @@ def isa(request):
 
 
 @pytest.fixture
+def schedule(request):
+    """Calls of any size on a team of so many threads, by one schedule."""
+    name, threads = request.param
+    crnn._core.assume_cpus(threads)
+    crnn._core.prefer_schedule(name)
+    with crnn.threads(threads):
+        yield name
+    crnn._core.prefer_schedule("alone")
+    crnn._core.assume_cpus(0)
+
+
+@pytest.fixture
 def script(monkeypatch):
     """Imports a script of notebooks/ by name; skips where what it needs is missing."""
     if not NOTEBOOKS.is_dir():

@@ -11,6 +11,7 @@ from shapes import EDGES, draw
 
 from crnn import _core
 
+SCHEDULES = "alone", "rows", "directions", "layers", "columns"
 SHAPES_OF_5 = (5, 2), (5, 5), 5, 5  # H = 5, I = 2
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -44,12 +45,8 @@ def results(net, x):
     assert same_bits(output, again)
     n = 4 * h_n.shape[0]
     whole = tape.pullback(output, h_n, (True, False) + (True,) * n)
-    return [
-        output,
-        h_n,
-        *whole,
-        *tape.pullback(output, None, (False,) * 2 + (True,) * n),
-    ]
+    parameters = tape.pullback(output, None, (False, False) + (True,) * n)
+    return [output, h_n, *whole, *parameters]
 
 
 def assert_same(found, right):
@@ -66,21 +63,13 @@ def test_every_edge(isa, dtype):
 
 
 @DTYPES
-@pytest.mark.parametrize(
-    "schedule", ["alone", "rows", "directions", "layers", "columns"]
-)
+@pytest.mark.parametrize("schedule", [(name, 2) for name in SCHEDULES], indirect=True)
 def test_every_schedule(isa, dtype, schedule):
     """Few uses and many, of matrices that are read where they are and of others."""
-    _core.assume_cpus(2)
-    _core.prefer_schedule(schedule)
-    try:
-        for L, D in (1, 1), (3, 1), (2, 2):
-            for T, B, I, H in (2, 1, 9, 96), (70, 1, 9, 96), (5, 33, 130, 96):  # noqa: E741
-                nets = networks(I, H, L, D, dtype)
-                assert_same(*(results(net, draw(T, B, I, dtype=dtype)) for net in nets))
-    finally:
-        _core.prefer_schedule("alone")
-        _core.assume_cpus(0)
+    for L, D in (1, 1), (3, 1), (2, 2):
+        for T, B, I, H in (2, 1, 9, 96), (70, 1, 9, 96), (5, 33, 130, 96):  # noqa: E741
+            nets = networks(I, H, L, D, dtype)
+            assert_same(*(results(net, draw(T, B, I, dtype=dtype)) for net in nets))
 
 
 @DTYPES
@@ -144,15 +133,10 @@ def test_fault_9_wrong_arrays():
     for wrong in right[:3], tuple(right), None, [*right, right[0]], []:
         with pytest.raises(ValueError, match="must be a list"):
             net._borrow(*sizes, wrong)
+    first = right[0]
     for wrong in (
-        *(
-            right[0].T,
-            right[0].astype(float),
-            right[0].ravel(),
-            right[0].tolist(),
-            None,
-        ),
-        *(right[0][:1], np.asfortranarray(right[0]), right[0].astype(">f4")),
+        *(first.T, first[:1], first.ravel(), first.astype(float), first.astype(">f4")),
+        *(np.asfortranarray(first), first.tolist(), None),
     ):
         with pytest.raises(ValueError, match="does not fit"):
             net._borrow(*sizes, [wrong, *right[1:]])

@@ -15,18 +15,6 @@ SCHEDULES = ("rows", "directions", "layers", "columns")
 THREADS = (2, 3, 5)
 
 
-@pytest.fixture
-def schedule(request):
-    """Calls of any size on a team of so many threads, by one schedule."""
-    name, threads = request.param
-    _core.assume_cpus(threads)
-    _core.prefer_schedule(name)
-    with crnn.threads(threads):
-        yield name
-    _core.prefer_schedule("alone")
-    _core.assume_cpus(0)
-
-
 schedules = pytest.mark.parametrize(
     "schedule",
     list(itertools.product(SCHEDULES, THREADS)),

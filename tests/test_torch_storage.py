@@ -8,11 +8,11 @@ I, H, T, B = 3, 4, 5, 2  # noqa: E741
 TENSORS = pytest.mark.parametrize("which", ["weight_ih_l0", "weight_hh_l1", "x", "hx"])
 
 
-def operands(torch, net, input_needs=True):
+def operands(torch, net):
     """The tensors of a call by name, those of the network too."""
     torch.manual_seed(0)
-    x = torch.randn(T, B, I, requires_grad=input_needs)
-    hx = torch.randn(2, B, H, requires_grad=input_needs)
+    x = torch.randn(T, B, I, requires_grad=True)
+    hx = torch.randn(2, B, H, requires_grad=True)
     return {"x": x, "hx": hx, **dict(net.named_parameters())}
 
 

@@ -63,10 +63,10 @@ class Network:
         return _places(weights) == _places(self._weights)
 
     def moved(self, call: Call):
-        """The network anew where it does not see the weights' memory any more."""
+        """The core's network anew, where it no longer sees the weights' memory."""
         if self._places == _places(self._weights):
             return None
-        return Network(call, self._weights[0].dtype, self._weights)
+        return Network(call, self._weights[0].dtype, self._weights).core
 
 
 def draw_masks(call: Call, input) -> list[torch.Tensor]:
@@ -179,10 +179,9 @@ class Tape:
 
     def pullback(self, call: Call, d_results, needs):
         """Gradients of input, hx and each weight, None for those not needed."""
-        moved = self.net.moved(call)
         d_output, d_h_n = (*d_results, None)[:2]
         arrays = _turned(call, _rows(d_output)), _rows(d_h_n)
-        d_input, *rest = self._tape.pullback(*arrays, needs, moved and moved.core)
+        d_input, *rest = self._tape.pullback(*arrays, needs, self.net.moved(call))
         gradients = _turned(call, d_input), *rest
         return [None if d is None else from_numpy(d) for d in gradients]
 

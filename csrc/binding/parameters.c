@@ -68,6 +68,11 @@ static bool check_shape(const shape *s)
     return false;
 }
 
+static int type_num_of(const shape *s)
+{
+    return s->element == 4 ? NPY_FLOAT : NPY_DOUBLE;
+}
+
 /* What a hidden unit has of the j-th parameter of a layer and direction. */
 static size_t rows_of(const shape *s, size_t i, int j)
 {
@@ -108,7 +113,7 @@ static PyObject *new_parameters(const shape *s, size_t *bytes)
 static PyObject *parameter_arrays(const shape *s, PyObject *capsule)
 {
     const crnn_weights *weights = PyCapsule_GetPointer(capsule, NULL);
-    const int type_num = s->element == 4 ? NPY_FLOAT : NPY_DOUBLE;
+    const int type_num = type_num_of(s);
     PyObject *arrays = PyList_New(0);
     for (size_t i = 0; arrays && i < (size_t)(s->L * s->D); i++) {
         const crnn_weights *w = &weights[i];
@@ -206,7 +211,7 @@ static bool fits(PyObject *array, int type_num, int ndim, size_t units, size_t i
 static bool borrow(const shape *s, PyObject *arrays, crnn_weights *table,
                    PyObject *kept)
 {
-    const int type_num = s->element == 4 ? NPY_FLOAT : NPY_DOUBLE;
+    const int type_num = type_num_of(s);
     const size_t count = (size_t)(s->L * s->D), each = s->bias ? 4 : 2;
     if (!PyList_CheckExact(arrays) || (size_t)PyList_GET_SIZE(arrays) != count * each) {
         PyErr_SetString(PyExc_ValueError, "arrays must be a list, one per parameter");

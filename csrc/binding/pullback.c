@@ -99,9 +99,9 @@ static bool make_outputs(pending_call *c, products *p, bool x, bool hx, bool par
 }
 
 /* Let a call read the parameters of this network, which must be of the same sizes. */
-static bool borrow_parameters(pending_call *c, const tape_object *self, PyObject *from)
+static bool borrow_parameters(pending_call *c, PyObject *from)
 {
-    const module_state *state = state_of(self->call.self);
+    const module_state *state = state_of(c->self);
     if (!state)
         return false;
     const network_object *other = (const network_object *)from;
@@ -174,7 +174,7 @@ PyObject *tape_pullback(PyObject *op, PyObject *const *args, Py_ssize_t count)
         return NULL;
     }
     pending_call c = self->call;
-    if (count == 4 && args[3] != Py_None && !borrow_parameters(&c, self, args[3]))
+    if (count == 4 && args[3] != Py_None && !borrow_parameters(&c, args[3]))
         return NULL;
     const size_t kinds = c.net.weights[0].b_ih ? 4 : 2;
     const Py_ssize_t n = PyTuple_GET_SIZE(args[2]);

@@ -201,6 +201,13 @@ static crnn_sequence input_of(const crnn_run *r, size_t layer, size_t first)
                                          : output_of(r, layer - 1, first);
 }
 
+static bool has_few_inputs(const crnn_lane *lane, const crnn_span *s)
+{
+    const crnn_call *call = lane->run->call;
+    const size_t inputs = crnn_inputs_of(call->net, index_of(lane, s));
+    return inputs <= FEW_INPUTS && inputs * call->state_bytes <= SMALL_MATRIX;
+}
+
 bool crnn_run_span(crnn_lane *lane, const crnn_stage *stage, size_t direction)
 {
     const crnn_call *call = lane->run->call;
@@ -217,9 +224,7 @@ bool crnn_run_span(crnn_lane *lane, const crnn_stage *stage, size_t direction)
         s.first = call->num_steps - stage->last;
         s.last = call->num_steps - stage->first;
     }
-    const size_t inputs = crnn_inputs_of(call->net, index_of(lane, &s));
-    const bool few = inputs <= FEW_INPUTS && inputs * call->state_bytes <= SMALL_MATRIX;
-    const bool hoisted = s.last - s.first > 1 && !few;
+    const bool hoisted = s.last - s.first > 1 && !has_few_inputs(lane, &s);
     return (!hoisted || project(lane, &s)) && run_steps(lane, &s, hoisted);
 }
 
