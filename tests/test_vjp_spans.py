@@ -46,7 +46,7 @@ def case_of_several_spans(H, two, kind, batch_first):
 
 @pytest.mark.parametrize("kind", ["full", "ragged"])
 @pytest.mark.parametrize(
-    "H, two, batch_first", [(256, True, False), (401, False, True)]
+    "H, two, batch_first", [(256, True, False), (401, False, True), (520, False, True)]
 )
 def test_several_spans(H, two, batch_first, kind):
     """Right, and the same bits by every instruction set and number of threads."""

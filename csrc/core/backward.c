@@ -5,18 +5,29 @@
 
 #include "adjoint.h"
 
-/* What a span leaves for the products over time should stay in the second cache. */
+/* What a span leaves for the products over time should stay in the second cache, where
+ * the matrices and their gradients are too. */
 #define SPAN_BYTES ((size_t)512 << 10)
+#define SMALL_SPAN_BYTES ((size_t)128 << 10)
+/* Wide states: those gradients are beyond a small one, and each span goes through them.
+ */
+#define WIDE_BYTES ((size_t)2 << 10)
+#define WIDE_ROWS ((size_t)256)
 /* Rows of dz and dx that stay there beside their matrix. */
 #define SHARE_BYTES ((size_t)128 << 10)
 #define LEAST_ROWS ((size_t)32)
-#define DZ_PANEL ((size_t)256) /* bytes */
+#define DZ_PANEL ((size_t)384) /* bytes: whole tiles of 6 rows, and of 8 */
 
 /* Of any layer. */
 static size_t most_inputs(const crnn_network *net)
 {
     return crnn_max(net->input_size,
                     net->num_layers > 1 ? net->num_directions * net->hidden_size : 0);
+}
+
+static bool is_wide(const crnn_call *call)
+{
+    return crnn_has_small_cache(call->net) && call->state_bytes >= WIDE_BYTES;
 }
 
 static bool wants_inputs(const crnn_adjoint *a, size_t layer)
@@ -60,8 +71,9 @@ static void take_span(crnn_adjoint *a, crnn_scratch *m)
     const size_t element = net->kernels->element, H = net->hidden_size;
     const size_t inputs = most_inputs(net);
     const bool together = call->plan->schedule == CRNN_DIRECTIONS;
-    const size_t rows =
-        crnn_max(SPAN_BYTES / crnn_max(call->state_bytes, 1), LEAST_ROWS);
+    const size_t bytes = crnn_has_small_cache(net) ? SMALL_SPAN_BYTES : SPAN_BYTES;
+    const size_t rows = crnn_max(bytes / crnn_max(call->state_bytes, 1),
+                                 is_wide(call) ? WIDE_ROWS : LEAST_ROWS);
     a->span_steps = together ? T : crnn_min(crnn_max(rows / crnn_max(B, 1), 1), T);
     a->row_bytes = crnn_row_step(call->state_bytes);
     for (size_t dir = 0; dir < net->num_directions; dir++)
@@ -116,6 +128,7 @@ static crnn_adjoint *lay_out(const crnn_network *net, const crnn_batch *batch,
     crnn_take_division(&a->d, &m);
     const size_t state_bytes = a->d.call.state_bytes;
     a->all = (crnn_run){.call = &a->d.call, .num_rows = batch->num_rows};
+    a->copied = batch->lengths || is_wide(&a->d.call);
     a->share_rows = crnn_max(SHARE_BYTES / crnn_max(state_bytes, 1), LEAST_ROWS);
     a->between_bytes = crnn_row_step(crnn_mul(state_bytes, net->num_directions));
     const size_t rows = crnn_mul(batch->num_steps, batch->num_rows);

@@ -129,7 +129,7 @@ bool crnn_find_blocks(crnn_adjoint *a)
     const crnn_sequence inputs = {.view = x};
     const size_t B = batch->num_rows;
     a->num_kept = a->num_rows;
-    if (batch->lengths) { /* steps have fewer and fewer rows */
+    if (a->copied) {
         copy(&a->inputs);
         return copy(&a->gradients) && copy(&a->states);
     }

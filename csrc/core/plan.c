@@ -131,10 +131,9 @@ static size_t rows_of_part(size_t B, size_t threads)
     return crnn_min(crnn_min(rows, MOST_ROWS), (B - 1) / threads + 1);
 }
 
-/* Lines of a set of the second cache: twice as many where vectors are whole lines. */
-static size_t num_ways(const crnn_network *net)
+static size_t second_cache(const crnn_network *net)
 {
-    return net->kernels->lanes * net->kernels->element < CRNN_LINE ? 8 : 16;
+    return (size_t)(crnn_has_small_cache(net) ? 512 : 1024) << 10;
 }
 
 static bool is_strided_badly(const crnn_network *net, size_t cols)
@@ -148,7 +147,7 @@ static bool is_strided_badly(const crnn_network *net, size_t cols)
         together *= 2;
     }
     return row % CRNN_LINE == 0 &&
-           net->hidden_size > num_ways(net) * NUM_SETS / together;
+           net->hidden_size > second_cache(net) / CRNN_LINE / together;
 }
 
 /* Whether copying the matrices into panels takes less than it saves; they have to be
@@ -171,7 +170,7 @@ static bool is_packed(const crnn_network *net, const crnn_plan *plan, size_t use
                           is_strided_badly(net, net->num_directions * H)));
     if (strided_badly && plan->part_rows > 1)
         return uses >= FEW_USES;
-    if (strided_badly || matrix > num_ways(net) * NUM_SETS * CRNN_LINE)
+    if (strided_badly || matrix > second_cache(net))
         return uses >= 2 * FEW_USES;
     return uses >= MANY_USES && matrix > FIRST_CACHE &&
            net->kernels->panel(plan->part_rows) * element <= CRNN_LINE;

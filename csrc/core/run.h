@@ -88,6 +88,13 @@ static inline bool crnn_is_turned(const crnn_network *net, bool backward)
     return net->by_unit != backward;
 }
 
+/* Whether the second cache has room for 512 KiB: as a rule it has for twice as much
+ * where vectors are whole lines. */
+static inline bool crnn_has_small_cache(const crnn_network *net)
+{
+    return net->kernels->lanes * net->kernels->element < CRNN_LINE;
+}
+
 /* The batch's number of the i-th row. */
 static inline size_t crnn_row_of(const crnn_run *r, size_t i)
 {

@@ -11,7 +11,7 @@
 /* From so many rows on, turning sums back takes little beside adding them up. */
 #define MANY_ROWS ((size_t)1024)
 
-/* Some rows of the span. */
+/* Some rows of the span, or some units. */
 typedef struct {
     size_t first, last;
 } interval;
@@ -80,13 +80,13 @@ static bool add_product(crnn_share *s, const sums *y, const crnn_block *x,
 }
 
 /* db += sum of dz over some rows of the span. */
-static bool add_rows(crnn_share *s, void *db, interval rows)
+static bool add_rows(crnn_share *s, void *db, interval units, interval rows)
 {
     void *one = (void *)&s->a->one;
     const crnn_affine product = {
         .rows = 1,
-        .first_col = s->first_unit,
-        .last_col = s->last_unit,
+        .first_col = units.first,
+        .last_col = units.last,
         .terms = {rows_of(s, &s->a->gradients, 0, rows, &one, 0)},
         .num_terms = 1,
         .start = is_first(s, rows.first) ? NULL : &db,
@@ -116,26 +116,37 @@ static bool is_turned(const crnn_adjoint *a)
            ((uintptr_t)a->inputs.first % CRNN_LINE || step != crnn_row_step(step));
 }
 
-bool crnn_run_weights(crnn_share *s)
+/* The gradients of some units' parameters, as far as some rows of the span give them.
+ */
+static bool add_units(crnn_share *s, interval units, interval rows)
 {
     const crnn_adjoint *a = s->a;
     const size_t H = a->d.call.net->hidden_size, inputs = crnn_num_inputs(a);
     const crnn_weight_gradients *dw = &a->g->dw[crnn_index_of(a, a->direction)];
-    const sums ih = {dw->w_ih, inputs, s->first_unit, s->last_unit, 0, inputs},
-               hi = {a->turned, H, 0, inputs, s->first_unit, s->last_unit},
-               hh = {dw->w_hh, H, s->first_unit, s->last_unit, 0, H};
-    const bool turned = is_turned(a);
+    const sums ih = {dw->w_ih, inputs, units.first, units.last, 0, inputs},
+               hi = {a->turned, H, 0, inputs, units.first, units.last},
+               hh = {dw->w_hh, H, units.first, units.last, 0, H};
+    const size_t kept = crnn_max(rows.first, crnn_min(rows.last, a->num_kept));
+    return (is_turned(a) ? add_product(s, &hi, &a->inputs, &a->gradients, 0, rows)
+                         : add_product(s, &ih, &a->gradients, &a->inputs, 0, rows)) &&
+           add_product(s, &hh, &a->gradients, &a->states, 0,
+                       (interval){rows.first, kept}) &&
+           add_product(s, &hh, &a->gradients, &a->first_states, a->num_kept,
+                       (interval){kept, rows.last}) &&
+           (!dw->b || add_rows(s, dw->b, units, rows));
+}
+
+bool crnn_run_weights(crnn_share *s)
+{
+    const crnn_adjoint *a = s->a;
+    const size_t panel = a->gradients.panel ? a->gradients.panel : s->last_unit;
     for (size_t first = 0; first < a->num_rows; first += MOST_ROWS) {
         const interval rows = {first, crnn_min(first + MOST_ROWS, a->num_rows)};
-        const size_t kept = crnn_max(first, crnn_min(rows.last, a->num_kept));
-        if (!(turned ? add_product(s, &hi, &a->inputs, &a->gradients, 0, rows)
-                     : add_product(s, &ih, &a->gradients, &a->inputs, 0, rows)) ||
-            !add_product(s, &hh, &a->gradients, &a->states, 0,
-                         (interval){first, kept}) ||
-            !add_product(s, &hh, &a->gradients, &a->first_states, a->num_kept,
-                         (interval){kept, rows.last}) ||
-            (dw->b && !add_rows(s, dw->b, rows)))
-            return false;
+        for (size_t unit = s->first_unit, n; unit < s->last_unit; unit += n) {
+            n = crnn_min(panel - unit % panel, s->last_unit - unit);
+            if (!add_units(s, (interval){unit, unit + n}, rows))
+                return false;
+        }
     }
     return true;
 }
