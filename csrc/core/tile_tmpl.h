@@ -9,8 +9,12 @@
 
 /* Vectors that go through an activation side by side are GROUP in a tile of few, and in
  * others fewer where they would find no registers: there are more to hide the latency.
+ * Those that wait lie in memory then, and a loop goes through them, which is less code.
  */
-#ifndef MANY_GROUP
+#ifdef MANY_GROUP
+#define TURNS ROLL
+#else
+#define TURNS UNROLL
 #define MANY_GROUP GROUP
 #endif
 #define FEW 8
@@ -20,17 +24,14 @@
 #define BYTES_AHEAD ((size_t)6 << 10)
 #define CACHE_LINE 64
 
+/* activation is a constant wherever this is inlined. */
 INLINE void activate(vf *a, int count, crnn_activation activation)
 {
     const int group = activation == CRNN_TANH && count > FEW ? MANY_GROUP : GROUP;
-    UNROLL
-    for (int i = 0; i < count; i += group) {
-        const int n = count - i < group ? count - i : group;
-        if (activation == CRNN_TANH)
-            cell_forward(a + i, n, CRNN_TANH);
-        else
-            cell_forward(a + i, n, CRNN_RELU);
-    }
+    TURNS
+    for (int i = 0; i + group <= count; i += group)
+        cell_forward(a + i, group, activation);
+    cell_forward(a + count - count % group, count % group, activation);
 }
 
 /* One function for the columns at an edge: inlined it would be most of their code. */
@@ -38,7 +39,10 @@ static __attribute__((noinline)) void activate_edge(vf *a, int count,
                                                     crnn_activation activation)
 {
     for (int i = 0; i < count; i += GROUP)
-        activate(a + i, GROUP, activation);
+        if (activation == CRNN_TANH)
+            activate(a + i, GROUP, CRNN_TANH);
+        else
+            activate(a + i, GROUP, CRNN_RELU);
 }
 
 /* h = activation(h) */

@@ -16,14 +16,15 @@ typedef __m256 vm;
 #define vf_mul _mm256_mul_ps
 #define vf_div _mm256_div_ps
 #define vf_fma _mm256_fmadd_ps
+#define vf_fnma _mm256_fnmadd_ps
 #define vf_min _mm256_min_ps
 #define vf_max _mm256_max_ps
 #define vf_lt(a, b) _mm256_cmp_ps(a, b, _CMP_LT_OQ)
 #define vf_unordered(a) _mm256_cmp_ps(a, a, _CMP_UNORD_Q)
 #define vf_select(m, a, b) _mm256_blendv_ps(b, a, m)
 #define vf_abs(a) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a)
-#define vf_copysign(a, s)                                                              \
-    _mm256_or_ps(vf_abs(a), _mm256_and_ps(_mm256_set1_ps(-0.0f), s))
+/* Of a that has no sign. */
+#define vf_copysign(a, s) _mm256_or_ps(a, _mm256_and_ps(_mm256_set1_ps(-0.0f), s))
 #define vf_mask(n)                                                                     \
     _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n)),                                    \
                        _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
@@ -49,14 +50,14 @@ typedef __m256d vm;
 #define vf_mul _mm256_mul_pd
 #define vf_div _mm256_div_pd
 #define vf_fma _mm256_fmadd_pd
+#define vf_fnma _mm256_fnmadd_pd
 #define vf_min _mm256_min_pd
 #define vf_max _mm256_max_pd
 #define vf_lt(a, b) _mm256_cmp_pd(a, b, _CMP_LT_OQ)
 #define vf_unordered(a) _mm256_cmp_pd(a, a, _CMP_UNORD_Q)
 #define vf_select(m, a, b) _mm256_blendv_pd(b, a, m)
 #define vf_abs(a) _mm256_andnot_pd(_mm256_set1_pd(-0.0), a)
-#define vf_copysign(a, s)                                                              \
-    _mm256_or_pd(vf_abs(a), _mm256_and_pd(_mm256_set1_pd(-0.0), s))
+#define vf_copysign(a, s) _mm256_or_pd(a, _mm256_and_pd(_mm256_set1_pd(-0.0), s))
 #define vf_mask(n)                                                                     \
     _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)(n)),                             \
                        _mm256_setr_epi64x(0, 1, 2, 3))

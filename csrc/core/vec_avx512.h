@@ -20,6 +20,7 @@ typedef __mmask16 vm;
 #define vf_mul _mm512_mul_ps
 #define vf_div _mm512_div_ps
 #define vf_fma _mm512_fmadd_ps
+#define vf_fnma _mm512_fnmadd_ps
 #define vf_min _mm512_min_ps
 #define vf_max _mm512_max_ps
 #define vf_lt(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ)
@@ -60,6 +61,7 @@ typedef __mmask8 vm;
 #define vf_mul _mm512_mul_pd
 #define vf_div _mm512_div_pd
 #define vf_fma _mm512_fmadd_pd
+#define vf_fnma _mm512_fnmadd_pd
 #define vf_min _mm512_min_pd
 #define vf_max _mm512_max_pd
 #define vf_lt(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ)

@@ -26,6 +26,7 @@ typedef uint64_t bits;
 #define vf_copysign copysign
 #define VF_FRACTION 52
 #endif
+#define vf_fnma(a, b, c) vf_fma(-(a), b, c)
 
 typedef real vf;
 typedef bool vm;

@@ -18,6 +18,7 @@ typedef uint32x4_t vm;
 #define vf_mul vmulq_f32
 #define vf_div vdivq_f32
 #define vf_fma(a, b, c) vfmaq_f32(c, a, b)
+#define vf_fnma(a, b, c) vfmsq_f32(c, a, b)
 #define vf_lt vcltq_f32
 #define vf_unordered(a) vmvnq_u32(vceqq_f32(a, a))
 #define vf_select vbslq_f32
@@ -41,6 +42,7 @@ typedef uint64x2_t vm;
 #define vf_mul vmulq_f64
 #define vf_div vdivq_f64
 #define vf_fma(a, b, c) vfmaq_f64(c, a, b)
+#define vf_fnma(a, b, c) vfmsq_f64(c, a, b)
 #define vf_lt vcltq_f64
 #define vf_unordered(a) veorq_u64(vceqq_f64(a, a), vdupq_n_u64(UINT64_MAX))
 #define vf_select vbslq_f64
