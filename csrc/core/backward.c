@@ -9,8 +9,8 @@
  * the matrices and their gradients are too. */
 #define SPAN_BYTES ((size_t)512 << 10)
 #define SMALL_SPAN_BYTES ((size_t)128 << 10)
-/* Wide states: those gradients are beyond a small one, and each span goes through them.
- */
+/* Of wide states those gradients are beyond a small one, and each span goes through
+ * them: rows should be many, and lie in panels. */
 #define WIDE_BYTES ((size_t)2 << 10)
 #define WIDE_ROWS ((size_t)256)
 /* Rows of dz and dx that stay there beside their matrix. */
@@ -25,9 +25,12 @@ static size_t most_inputs(const crnn_network *net)
                     net->num_layers > 1 ? net->num_directions * net->hidden_size : 0);
 }
 
+/* Whether states are wide, and rows so many that copying them is worth it. */
 static bool is_wide(const crnn_call *call)
 {
-    return crnn_has_small_cache(call->net) && call->state_bytes >= WIDE_BYTES;
+    const size_t rows = crnn_mul(call->batch->num_steps, call->batch->num_rows);
+    return crnn_has_small_cache(call->net) && call->state_bytes >= WIDE_BYTES &&
+           crnn_mul(rows, call->state_bytes) >= SMALL_SPAN_BYTES;
 }
 
 static bool wants_inputs(const crnn_adjoint *a, size_t layer)
