@@ -31,26 +31,35 @@ def test_wide_layers():
             assert all(found[n].tobytes() == again[n].tobytes() for n in found), isa
 
 
-def case_of_several_spans(H, two, kind, batch_first):
+def case_of_several_spans(H, two, batch_first, dtype, kind):
     """A network, the arguments of a call that goes back in several spans, gradients."""
     T, B = 61, 512 * 1024 // (4 * H) // 10 + 1
     crnn.manual_seed(7)
-    net = crnn.RNN(5, H, 2, bidirectional=two, batch_first=batch_first)
-    x, d_output = draw(T, B, 5), draw(T, B, H * (1 + two), seed=1)
+    net = crnn.RNN(5, H, 2, bidirectional=two, batch_first=batch_first, dtype=dtype)
+    x = draw(T, B, 5, dtype=dtype)
+    d_output = draw(T, B, H * (1 + two), dtype=dtype, seed=1)
     if batch_first:
         x, d_output = x.swapaxes(0, 1), d_output.swapaxes(0, 1).copy()
-    hx, d_h_n = (draw(2 * (1 + two), B, H, seed=n) for n in (2, 3))
+    hx, d_h_n = (draw(2 * (1 + two), B, H, dtype=dtype, seed=n) for n in (2, 3))
     lengths = None if kind == "full" else np.arange(B) * 7 % T + 1
     return net, (x, hx, lengths), (d_output, d_h_n)
 
 
 @pytest.mark.parametrize("kind", ["full", "ragged"])
 @pytest.mark.parametrize(
-    "H, two, batch_first", [(256, True, False), (401, False, True), (520, False, True)]
+    "H, two, batch_first, dtype",
+    [
+        (256, True, False, "float32"),
+        (401, False, True, "float32"),
+        (520, False, True, "float32"),
+        (370, True, False, "float64"),
+    ],
 )
-def test_several_spans(H, two, batch_first, kind):
+def test_several_spans(H, two, batch_first, dtype, kind):
     """Right, and the same bits by every instruction set and number of threads."""
-    net, (x, hx, lengths), gradients = case_of_several_spans(H, two, kind, batch_first)
+    net, (x, hx, lengths), gradients = case_of_several_spans(
+        H, two, batch_first, dtype, kind
+    )
     pullback = net.vjp(x, hx, lengths=lengths)[2]
     found = pullback(*gradients)
     right = gradients_of(net, x, hx, lengths, *gradients)

@@ -46,7 +46,7 @@ typedef struct {
     char *above, *below; /* [T][B][D*H] dy of a layer that is not the top one, dx of one
                             that is not the first; rows by rank */
     size_t between_bytes; /* from one of these rows to the next */
-    bool copied;          /* what the products over time read, all of it */
+    bool copied;          /* whether all that the products over time read is */
     crnn_block gradients, inputs, states; /* dz, x, and h a step before */
     crnn_block first_states;              /* h0: of the rows from num_kept on */
     size_t num_kept;

@@ -9,14 +9,15 @@
  * the matrices and their gradients are too. */
 #define SPAN_BYTES ((size_t)512 << 10)
 #define SMALL_SPAN_BYTES ((size_t)128 << 10)
-/* Of wide states those gradients are beyond a small one, and each span goes through
- * them: rows should be many, and lie in panels. */
-#define WIDE_BYTES ((size_t)2 << 10)
-#define WIDE_ROWS ((size_t)256)
-/* Rows of dz and dx that stay there beside their matrix. */
-#define SHARE_BYTES ((size_t)128 << 10)
+/* Gradients of larger matrices are beyond a small one, and each span goes through all
+ * of them: its rows should be many, and lie in panels. */
+#define LARGE_MATRIX ((size_t)1 << 20)
+#define MANY_ROWS ((size_t)256)
 #define LEAST_ROWS ((size_t)32)
-#define DZ_PANEL ((size_t)384) /* bytes: whole tiles of 6 rows, and of 8 */
+/* Rows of dz and dx that stay in the second cache beside their matrix. */
+#define SHARE_BYTES ((size_t)128 << 10)
+/* Units whose gradients are added up together: whole tiles of 6 rows, and of 8. */
+#define DZ_PANEL ((size_t)384) /* bytes */
 
 /* Of any layer. */
 static size_t most_inputs(const crnn_network *net)
@@ -25,11 +26,12 @@ static size_t most_inputs(const crnn_network *net)
                     net->num_layers > 1 ? net->num_directions * net->hidden_size : 0);
 }
 
-/* Whether states are wide, and rows so many that copying them is worth it. */
-static bool is_wide(const crnn_call *call)
+/* Whether gradients are so large, and rows more than a small span has. */
+static bool is_large(const crnn_call *call)
 {
     const size_t rows = crnn_mul(call->batch->num_steps, call->batch->num_rows);
-    return crnn_has_small_cache(call->net) && call->state_bytes >= WIDE_BYTES &&
+    return crnn_has_small_cache(call->net) &&
+           crnn_mul(call->net->hidden_size, call->state_bytes) >= LARGE_MATRIX &&
            crnn_mul(rows, call->state_bytes) >= SMALL_SPAN_BYTES;
 }
 
@@ -76,7 +78,7 @@ static void take_span(crnn_adjoint *a, crnn_scratch *m)
     const bool together = call->plan->schedule == CRNN_DIRECTIONS;
     const size_t bytes = crnn_has_small_cache(net) ? SMALL_SPAN_BYTES : SPAN_BYTES;
     const size_t rows = crnn_max(bytes / crnn_max(call->state_bytes, 1),
-                                 is_wide(call) ? WIDE_ROWS : LEAST_ROWS);
+                                 is_large(call) ? MANY_ROWS : LEAST_ROWS);
     a->span_steps = together ? T : crnn_min(crnn_max(rows / crnn_max(B, 1), 1), T);
     a->row_bytes = crnn_row_step(call->state_bytes);
     for (size_t dir = 0; dir < net->num_directions; dir++)
@@ -131,7 +133,8 @@ static crnn_adjoint *lay_out(const crnn_network *net, const crnn_batch *batch,
     crnn_take_division(&a->d, &m);
     const size_t state_bytes = a->d.call.state_bytes;
     a->all = (crnn_run){.call = &a->d.call, .num_rows = batch->num_rows};
-    a->copied = batch->lengths || is_wide(&a->d.call);
+    /* Steps of a ragged batch have fewer and fewer rows. */
+    a->copied = batch->lengths || is_large(&a->d.call);
     a->share_rows = crnn_max(SHARE_BYTES / crnn_max(state_bytes, 1), LEAST_ROWS);
     a->between_bytes = crnn_row_step(crnn_mul(state_bytes, net->num_directions));
     const size_t rows = crnn_mul(batch->num_steps, batch->num_rows);

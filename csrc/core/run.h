@@ -88,7 +88,7 @@ static inline bool crnn_is_turned(const crnn_network *net, bool backward)
     return net->by_unit != backward;
 }
 
-/* Whether the second cache has room for 512 KiB: as a rule it has for twice as much
+/* Whether the second cache is of 512 KiB or less: as a rule it is of 1 MiB or more
  * where vectors are whole lines. */
 static inline bool crnn_has_small_cache(const crnn_network *net)
 {

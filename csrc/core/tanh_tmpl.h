@@ -1,8 +1,9 @@
 /*
  * tanh_tmpl.h - tanh, the same bits on every instruction set.
  *
- *     t = expm1(2|x|) = 2^n (1 + expm1(2r)) - 1,   |x| = n ln 2 / 2 + r,  |r| <= ln 2 /
- * 4 tanh |x| = t / (t + 2)
+ *     t = expm1(2|x|) = 2^n (1 + expm1(2r)) - 1
+ *     |x| = n ln 2 / 2 + r,   |r| <= ln 2 / 4
+ *     tanh |x| = t / (t + 2)
  *
  * t and t + 2 are kept as sums of two numbers and the quotient is corrected by its
  * remainder, so that little but the last rounding shows.
@@ -17,7 +18,7 @@
 #define TWO_LOG2_E 0x1.715476p+1f
 #define HALF_LN2_HIGH 0x1.62e43p-2f
 #define HALF_LN2_LOW -0x1.05c61p-30f
-#define ROUNDER 0x1.8p23f /* n + ROUNDER has the integer nearest n in its low bits */
+#define ROUNDER 0x1.8p23f /* a + ROUNDER has the integer nearest a in its low bits */
 /* (expm1(2r) - 2r) / 2r^2 interpolated at Chebyshev nodes: expm1 to 2^-29.1, relative.
  */
 static const real expm1_terms[] = {0x1p0f,        0x1.555556p-1f, 0x1.5554eap-2f,
@@ -50,12 +51,13 @@ static const real expm1_terms[] = {0x1p0,
 /* (expm1(2r) - 2r) / 2r^2, in pairs of terms, which do not wait for each other. */
 INLINE vf expm1_rest(vf r, vf square)
 {
-    vf sum = vf_set1(TERMS % 2 ? expm1_terms[TERMS - 1] : 0);
+    vf sum = vf_set1(expm1_terms[TERMS - 1]);
+    if (TERMS % 2 == 0)
+        sum = vf_fma(sum, r, vf_set1(expm1_terms[TERMS - 2]));
     UNROLL
-    for (int i = TERMS / 2 * 2 - 2; i >= 0; i -= 2) {
-        const vf pair = vf_fma(vf_set1(expm1_terms[i + 1]), r, vf_set1(expm1_terms[i]));
-        sum = TERMS % 2 == 0 && i == TERMS - 2 ? pair : vf_fma(sum, square, pair);
-    }
+    for (int i = (TERMS - 1) / 2 * 2 - 2; i >= 0; i -= 2)
+        sum = vf_fma(sum, square,
+                     vf_fma(vf_set1(expm1_terms[i + 1]), r, vf_set1(expm1_terms[i])));
     return sum;
 }
 
@@ -66,11 +68,10 @@ INLINE void vf_tanh(vf *x, int n)
     EACH
     {
         const vf a = vf_min(vf_abs(x[i]), vf_set1(SATURATED));
-        /* n, and n + 1 in the low bits. */
+        /* n is whole; the low bits of shifted hold n + 1. */
         shifted[i] = vf_fma(a, vf_set1(TWO_LOG2_E), vf_set1(ROUNDER + 1));
         whole[i] = vf_sub(shifted[i], vf_set1(ROUNDER + 1));
-        /* Exact: the low bits of |x| and of n LN2_HIGH reach no lower than those of r.
-         */
+        /* Exact: the low bits of |x| and of n HALF_LN2_HIGH reach no lower than its. */
         r[i] = vf_fma(whole[i], vf_set1(-HALF_LN2_HIGH), a);
     }
     /* Half of expm1(2r) - 2r and of the part of the argument that r leaves out. */
@@ -81,7 +82,8 @@ INLINE void vf_tanh(vf *x, int n)
                       vf_mul(whole[i], vf_set1(-HALF_LN2_LOW)));
     }
 
-    /* t = t_high + t_low and t + 2 = d_high + d_low; each difference is exact. */
+    /* t = t_high + t_low and t + 2 = d_high + d_low; differences are exact, but where 2
+     * is less than an ulp of t, near the largest x: there the error is 1 ulp. */
     vf t_high[GROUP], t_low[GROUP], inverse[GROUP];
     EACH
     {
@@ -102,6 +104,7 @@ INLINE void vf_tanh(vf *x, int n)
         const vf q = vf_mul(t_high[i], inverse[i]);
         const vf remainder =
             vf_add(vf_fnma(q, d_low, t_low[i]), vf_fnma(q, d_high, t_high[i]));
+        /* The quotient has no sign yet. */
         x[i] = vf_copysign(vf_fma(remainder, inverse[i], q), x[i]);
     }
 }

@@ -7,31 +7,42 @@
 #define MAX_ROWS 8
 #define MAX_TILE 16
 
-/* Vectors that go through an activation side by side are GROUP in a tile of few, and in
- * others fewer where they would find no registers: there are more to hide the latency.
- * Those that wait lie in memory then, and a loop goes through them, which is less code.
- */
-#ifdef MANY_GROUP
-#define TURNS ROLL
-#else
-#define TURNS UNROLL
-#define MANY_GROUP GROUP
-#endif
-#define FEW 8
-
 /* Matrices of so many rows are beyond the second cache. */
 #define MANY_INPUTS 768
 #define BYTES_AHEAD ((size_t)6 << 10)
 #define CACHE_LINE 64
 
+#ifdef TANH_GROUP
+/* More vectors than registers: they wait in memory, and a loop takes few at a time
+ * through tanh.  There are enough to hide the latency, and it is less code. */
+#define FEW 8
+
+INLINE void tanh_in_turns(vf *a, int count)
+{
+    vf waiting[MAX_TILE];
+    UNROLL
+    for (int i = 0; i < count; i++)
+        waiting[i] = a[i];
+    ROLL for (int i = 0; i < count; i += TANH_GROUP)
+        cell_forward(waiting + i, TANH_GROUP, CRNN_TANH);
+    UNROLL
+    for (int i = 0; i < count; i++)
+        a[i] = waiting[i];
+}
+#endif
+
 /* activation is a constant wherever this is inlined. */
 INLINE void activate(vf *a, int count, crnn_activation activation)
 {
-    const int group = activation == CRNN_TANH && count > FEW ? MANY_GROUP : GROUP;
-    TURNS
-    for (int i = 0; i + group <= count; i += group)
-        cell_forward(a + i, group, activation);
-    cell_forward(a + count - count % group, count % group, activation);
+#ifdef TANH_GROUP
+    if (activation == CRNN_TANH && count > FEW) {
+        tanh_in_turns(a, count);
+        return;
+    }
+#endif
+    UNROLL
+    for (int i = 0; i < count; i += GROUP)
+        cell_forward(a + i, count - i < GROUP ? count - i : GROUP, activation);
 }
 
 /* One function for the columns at an edge: inlined it would be most of their code. */

@@ -57,6 +57,7 @@ typedef __m256d vm;
 #define vf_unordered(a) _mm256_cmp_pd(a, a, _CMP_UNORD_Q)
 #define vf_select(m, a, b) _mm256_blendv_pd(b, a, m)
 #define vf_abs(a) _mm256_andnot_pd(_mm256_set1_pd(-0.0), a)
+/* Of a that has no sign. */
 #define vf_copysign(a, s) _mm256_or_pd(a, _mm256_and_pd(_mm256_set1_pd(-0.0), s))
 #define vf_mask(n)                                                                     \
     _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)(n)),                             \
@@ -85,7 +86,8 @@ typedef __m256d vm;
     X(3, 2)                                                                            \
     X(3, 1) X(2, 4) X(2, 2) X(2, 1) X(1, 8) X(1, 4) X(1, 2) X(1, 1)
 
-#define MANY_GROUP 2
+/* That many accumulators are an even number. */
+#define TANH_GROUP 2
 
 /* Unpacking zips within the halves of a register. */
 #define vf_zip_low(a, b) vf_halves(vf_unpack_low(a, b), vf_unpack_high(a, b), 0x20)

@@ -116,8 +116,7 @@ static bool is_turned(const crnn_adjoint *a)
            ((uintptr_t)a->inputs.first % CRNN_LINE || step != crnn_row_step(step));
 }
 
-/* The gradients of some units' parameters, as far as some rows of the span give them.
- */
+/* Add what some rows of the span give to the gradients of some units' parameters. */
 static bool add_units(crnn_share *s, interval units, interval rows)
 {
     const crnn_adjoint *a = s->a;
@@ -142,6 +141,7 @@ bool crnn_run_weights(crnn_share *s)
     const size_t panel = a->gradients.panel ? a->gradients.panel : s->last_unit;
     for (size_t first = 0; first < a->num_rows; first += MOST_ROWS) {
         const interval rows = {first, crnn_min(first + MOST_ROWS, a->num_rows)};
+        /* By panels of dz, if there are: they stay in cache for all products. */
         for (size_t unit = s->first_unit, n; unit < s->last_unit; unit += n) {
             n = crnn_min(panel - unit % panel, s->last_unit - unit);
             if (!add_units(s, (interval){unit, unit + n}, rows))
