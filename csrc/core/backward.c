@@ -12,7 +12,7 @@
 /* Gradients of larger matrices are beyond a small one, and each span goes through all
  * of them: its rows should be many, and lie in panels. */
 #define LARGE_MATRIX ((size_t)1 << 20)
-#define MANY_ROWS ((size_t)256)
+#define LARGE_ROWS ((size_t)256)
 #define LEAST_ROWS ((size_t)32)
 /* Rows of dz and dx that stay in the second cache beside their matrix. */
 #define SHARE_BYTES ((size_t)128 << 10)
@@ -78,7 +78,7 @@ static void take_span(crnn_adjoint *a, crnn_scratch *m)
     const bool together = call->plan->schedule == CRNN_DIRECTIONS;
     const size_t bytes = crnn_has_small_cache(net) ? SMALL_SPAN_BYTES : SPAN_BYTES;
     const size_t rows = crnn_max(bytes / crnn_max(call->state_bytes, 1),
-                                 is_large(call) ? MANY_ROWS : LEAST_ROWS);
+                                 is_large(call) ? LARGE_ROWS : LEAST_ROWS);
     a->span_steps = together ? T : crnn_min(crnn_max(rows / crnn_max(B, 1), 1), T);
     a->row_bytes = crnn_row_step(call->state_bytes);
     for (size_t dir = 0; dir < net->num_directions; dir++)

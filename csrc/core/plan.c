@@ -131,6 +131,7 @@ static size_t rows_of_part(size_t B, size_t threads)
     return crnn_min(crnn_min(rows, MOST_ROWS), (B - 1) / threads + 1);
 }
 
+/* In bytes. */
 static size_t second_cache(const crnn_network *net)
 {
     return (size_t)(crnn_has_small_cache(net) ? 512 : 1024) << 10;

@@ -31,8 +31,8 @@ INLINE void tanh_in_turns(vf *a, int count)
 }
 #endif
 
-/* activation is a constant wherever this is inlined. */
-INLINE void activate(vf *a, int count, crnn_activation activation)
+/* By groups; activation is a constant wherever this is inlined. */
+INLINE void activate_groups(vf *a, int count, crnn_activation activation)
 {
 #ifdef TANH_GROUP
     if (activation == CRNN_TANH && count > FEW) {
@@ -45,15 +45,20 @@ INLINE void activate(vf *a, int count, crnn_activation activation)
         cell_forward(a + i, count - i < GROUP ? count - i : GROUP, activation);
 }
 
+INLINE void activate(vf *a, int count, crnn_activation activation)
+{
+    if (activation == CRNN_TANH)
+        activate_groups(a, count, CRNN_TANH);
+    else
+        activate_groups(a, count, CRNN_RELU);
+}
+
 /* One function for the columns at an edge: inlined it would be most of their code. */
 static __attribute__((noinline)) void activate_edge(vf *a, int count,
                                                     crnn_activation activation)
 {
     for (int i = 0; i < count; i += GROUP)
-        if (activation == CRNN_TANH)
-            activate(a + i, GROUP, CRNN_TANH);
-        else
-            activate(a + i, GROUP, CRNN_RELU);
+        activate(a + i, GROUP, activation);
 }
 
 /* h = activation(h) */
@@ -63,10 +68,8 @@ INLINE void finish(vf *h, int count, bool whole, crnn_activation activation)
         return;
     if (!whole && count > GROUP)
         activate_edge(h, count, activation);
-    else if (activation == CRNN_TANH)
-        activate(h, count, CRNN_TANH);
     else
-        activate(h, count, CRNN_RELU);
+        activate(h, count, activation);
 }
 
 /* Add up the products of some inputs; together: all x lie side by side, which leaves
