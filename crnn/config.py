@@ -3,7 +3,6 @@
 import os
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 
@@ -31,9 +30,10 @@ def select_isa() -> None:
 def cpu_name() -> str:
     """The processor's name as the operating system gives it."""
     try:
-        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+        with open("/proc/cpuinfo", errors="replace") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
     except OSError:
         pass
     import platform  # only descriptions pay for it

@@ -30,6 +30,17 @@ assert not heavy & {name.split(".")[0] for name in sys.modules}
     run_python(code)
 
 
+def test_pathlib_is_not_imported():
+    """It takes longer than crnn; an editable installation hides that."""
+    code = """
+import sys, numpy
+sys.modules.pop("pathlib", None)
+import crnn
+assert "pathlib" not in sys.modules
+"""
+    run_python(code)
+
+
 @pytest.mark.skipif(UNDER_ASAN, reason="the sanitizer slows everything down")
 def test_import_time_above_numpy():
     times = []
