@@ -3,13 +3,26 @@
  * a part of kernels_tmpl.h.
  */
 
+/* Columns that are copied together, row by row, and rows that are asked for ahead:
+ * lines that are alone, a row apart, come slowly. */
+#define COLS_TOGETHER ((size_t)64)
+#define ROWS_AHEAD ((size_t)16)
+
 static void pack(const void *w, size_t k, size_t cols, size_t panel, void *panels)
 {
-    real *out = panels;
-    for (size_t col = 0; col < cols; col += panel) {
-        const size_t bytes = crnn_min(panel, cols - col) * sizeof *out;
-        for (size_t i = 0; i < k; i++, out += panel)
-            memcpy(out, (const real *)w + i * cols + col, bytes);
+    const size_t group = (COLS_TOGETHER + panel - 1) / panel * panel;
+    for (size_t first = 0; first < cols; first += group) {
+        const size_t last = crnn_min(first + group, cols);
+        for (size_t i = 0; i < k; i++) {
+            const real *row = (const real *)w + i * cols,
+                       *ahead =
+                           (const real *)w + crnn_min(i + ROWS_AHEAD, k - 1) * cols;
+            for (size_t col = first; col < last; col += panel) {
+                __builtin_prefetch(ahead + col);
+                memcpy((real *)panels + col * k + i * panel, row + col,
+                       crnn_min(panel, last - col) * sizeof *row);
+            }
+        }
     }
 }
 
