@@ -72,11 +72,35 @@ INLINE void finish(vf *h, int count, bool whole, crnn_activation activation)
         activate(h, count, activation);
 }
 
-/* Add up the products of some inputs; together: all x lie side by side, which leaves
- * one pointer to them; ahead: ask for what lies so many elements beyond w. */
+/* What to ask for while a term is read: from next on, and so many bytes further at
+ * every input. */
+typedef struct {
+    const char *next;
+    ptrdiff_t pace;
+} request;
+
+/* What is beyond the second cache a single row waits for; more rows, where a panel
+ * begins: each of their tiles asks for its part of the panel after this one. */
+INLINE request request_of(const crnn_affine *a, const crnn_term *term, const real *w,
+                          size_t row, int mr, int nv)
+{
+    const size_t width = nv * sizeof(vf), inputs = term->last - term->first;
+    if (mr == 1) {
+        const ptrdiff_t pace = term->w_step * (ptrdiff_t)sizeof *w;
+        return (request){(const char *)w + (ptrdiff_t)(BYTES_AHEAD / width) * pace,
+                         pace};
+    }
+    return (request){(const char *)w + width * (term->k + inputs * row / a->rows),
+                     (ptrdiff_t)((width * mr + a->rows - 1) / a->rows)};
+}
+
+typedef enum { APART, TOGETHER, AHEAD } manner;
+
+/* Add up the products of some inputs.  Together: all x lie side by side, which leaves
+ * one pointer to them; ahead: asking for what will be read later. */
 INLINE void accumulate(vf *acc, const real *const *x, ptrdiff_t x_step, const real *w,
                        ptrdiff_t w_step, size_t first, size_t last, int mr, int nv,
-                       size_t n, bool whole, bool together, ptrdiff_t ahead)
+                       size_t n, bool whole, manner how, request ask)
 {
     const real *side = x[0] + (ptrdiff_t)first * x_step;
     for (size_t k = first; k < last; k++, w += w_step, side += x_step) {
@@ -84,16 +108,19 @@ INLINE void accumulate(vf *acc, const real *const *x, ptrdiff_t x_step, const re
         UNROLL
         for (int v = 0; v < nv; v++) {
             wk[v] = load(w + v * VF_N, n, whole || v < nv - 1);
-            if (ahead && v * sizeof(vf) % CACHE_LINE == 0) {
+            if (how == AHEAD && v * sizeof(vf) % CACHE_LINE == 0) {
                 if (mr == 1)
-                    __builtin_prefetch(w + ahead + v * VF_N);
+                    __builtin_prefetch(ask.next + v * sizeof(vf));
                 else
-                    __builtin_prefetch(w + ahead + v * VF_N, 0, 2); /* not to L1 */
+                    __builtin_prefetch(ask.next + v * sizeof(vf), 0, 2); /* not to L1 */
             }
         }
+        if (how == AHEAD)
+            ask.next += ask.pace;
         UNROLL
         for (int r = 0; r < mr; r++) {
-            const vf xk = vf_set1(together ? side[r] : x[r][(ptrdiff_t)k * x_step]);
+            const vf xk =
+                vf_set1(how == TOGETHER ? side[r] : x[r][(ptrdiff_t)k * x_step]);
             UNROLL
             for (int v = 0; v < nv; v++)
                 acc[r * nv + v] = vf_fma(xk, wk[v], acc[r * nv + v]);
@@ -158,7 +185,6 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
         const real *w = (const real *)term->w + (col - aside) * term->k + aside +
                         (ptrdiff_t)term->first * term->w_step,
                    *x[MAX_ROWS];
-        const size_t k_end = term->last;
         const ptrdiff_t x_step = term->x_step, w_step = term->w_step;
         bool together = mr > 1 && x_step != 1;
         UNROLL
@@ -166,19 +192,17 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
             x[r] = term->x[row + r];
             together = together && x[r] == x[0] + r;
         }
-        /* What is beyond the second cache a single row waits for; more rows, where a
-         * panel begins. */
+        const size_t k_end = term->last;
         if (together)
             accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
-                       true, 0);
-        else if (term->k >= MANY_INPUTS && (mr == 1 || (whole && term->panel)))
+                       TOGETHER, (request){0});
+        else if (term->k >= MANY_INPUTS &&
+                 (mr == 1 || (whole && term->panel == (size_t)nv * VF_N)))
             accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
-                       false,
-                       w_step * (ptrdiff_t)(mr == 1 ? BYTES_AHEAD / (nv * sizeof(vf))
-                                                    : term->k));
+                       AHEAD, request_of(a, term, w, row, mr, nv));
         else
             accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
-                       false, 0);
+                       APART, (request){0});
     }
 
     /* A copy: accumulators in memory would be stored in every turn of the loop. */
