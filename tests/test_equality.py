@@ -263,3 +263,15 @@ def test_products_that_are_cut(dtype, isa):
         expected = net(x[:, row : row + 1], hx[:, row : row + 1])
         assert equal((y[:, row : row + 1], h_n[:, row : row + 1]), expected)
         assert same_bits(step[:, row], y[:1, row])
+
+
+@both_dtypes
+def test_wide_layers_packed_or_read_in_place(dtype, isa):
+    """Many steps are worth copying the matrices for; few are not."""
+    net, x = make(800, 780, dtype=dtype), draw(70, 3, 800, dtype=dtype)
+    y, h_n = net(x)
+    assert equal(net(x[:, :1]), (y[:, :1], h_n[:, :1]))
+    h = None
+    for first in range(0, 70, 10):
+        part, h = net(x[first : first + 10, :1], h)
+        assert same_bits(part, y[first : first + 10, :1])

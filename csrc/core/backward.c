@@ -45,8 +45,8 @@ static void take_matrices(crnn_adjoint *a, crnn_scratch *m)
     crnn_call *call = &a->d.call;
     const crnn_network *net = call->net;
     const size_t count = net->num_layers * net->num_directions, H = net->hidden_size;
-    const size_t panel_hh = crnn_panel_of(call),
-                 panel_ih = panel_hh ? net->kernels->panel(a->share_rows) : 0;
+    const size_t panel_hh = crnn_panel_of(call, call->plan->part_rows),
+                 panel_ih = crnn_panel_of(call, a->share_rows);
     call->matrices = crnn_take(m, count, sizeof *call->matrices);
     for (size_t i = 0; i < count; i++) {
         const crnn_weights *w = &net->weights[i];

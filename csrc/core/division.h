@@ -29,9 +29,9 @@ static inline size_t crnn_share_of(size_t hidden_size, size_t n)
     return ((hidden_size + n - 1) / n + 63) / 64 * 64;
 }
 
-/* The width of the panels that a call's steps read, no wider than a lane's share; 0 if
- * products read the matrices where they are. */
-size_t crnn_panel_of(const crnn_call *call);
+/* The width of the panels that a call's products of so many rows read, no wider than a
+ * lane's share; 0 if they read the matrices where they are. */
+size_t crnn_panel_of(const crnn_call *call, size_t rows);
 
 /* Places in scratch memory; once they exceed the size, or without a base, it only
  * counts. */

@@ -98,12 +98,14 @@ static void take_matrices(crnn_call *call, crnn_scratch *m)
 {
     const crnn_network *net = call->net;
     const size_t count = net->num_layers * net->num_directions, H = net->hidden_size;
-    const size_t panel = crnn_panel_of(call);
+    const size_t rows = call->plan->part_rows, panel = crnn_panel_of(call, rows),
+                 wide = crnn_panel_of(call, crnn_mul(rows, call->plan->span_steps));
     call->matrices = crnn_take(m, count, sizeof *call->matrices);
     for (size_t i = 0; i < count; i++) {
         const crnn_weights *w = &net->weights[i];
         const crnn_matrices pair = {
-            crnn_take_matrix(call, m, w->w_ih, crnn_inputs_of(net, i), H, panel),
+            crnn_take_matrix(call, m, w->w_ih, crnn_inputs_of(net, i), H,
+                             crnn_has_few_inputs(call, i) ? panel : wide),
             crnn_take_matrix(call, m, w->w_hh, H, H, panel)};
         if (m->base)
             call->matrices[i] = pair;

@@ -171,6 +171,9 @@ static inline crnn_stage crnn_stage_at(const crnn_call *c, size_t i)
     };
 }
 
+/* Whether the layer's steps read its inputs themselves, and no projection of them. */
+bool crnn_has_few_inputs(const crnn_call *call, size_t index);
+
 /* Run a layer in one direction over the steps of a stage; false when cancelled. */
 bool crnn_run_span(crnn_lane *lane, const crnn_stage *stage, size_t direction);
 

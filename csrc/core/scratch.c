@@ -16,13 +16,13 @@ void *crnn_take(crnn_scratch *m, size_t count, size_t size)
     return m->base ? m->base + at : NULL;
 }
 
-size_t crnn_panel_of(const crnn_call *call)
+size_t crnn_panel_of(const crnn_call *call, size_t rows)
 {
     const crnn_plan *plan = call->plan;
     if (!plan->packed)
         return 0;
     const size_t lanes = plan->schedule == CRNN_COLUMNS ? plan->threads : 1;
-    return crnn_min(call->net->kernels->panel(crnn_max(plan->part_rows, 1)),
+    return crnn_min(call->net->kernels->panel(crnn_max(rows, 1)),
                     crnn_share_of(call->net->hidden_size, lanes));
 }
 

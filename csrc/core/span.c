@@ -201,10 +201,9 @@ static crnn_sequence input_of(const crnn_run *r, size_t layer, size_t first)
                                          : output_of(r, layer - 1, first);
 }
 
-static bool has_few_inputs(const crnn_lane *lane, const crnn_span *s)
+bool crnn_has_few_inputs(const crnn_call *call, size_t index)
 {
-    const crnn_call *call = lane->run->call;
-    const size_t inputs = crnn_inputs_of(call->net, index_of(lane, s));
+    const size_t inputs = crnn_inputs_of(call->net, index);
     return inputs <= FEW_INPUTS && inputs * call->state_bytes <= SMALL_MATRIX;
 }
 
@@ -224,7 +223,8 @@ bool crnn_run_span(crnn_lane *lane, const crnn_stage *stage, size_t direction)
         s.first = call->num_steps - stage->last;
         s.last = call->num_steps - stage->first;
     }
-    const bool hoisted = s.last - s.first > 1 && !has_few_inputs(lane, &s);
+    const bool hoisted =
+        s.last - s.first > 1 && !crnn_has_few_inputs(call, index_of(lane, &s));
     return (!hoisted || project(lane, &s)) && run_steps(lane, &s, hoisted);
 }
 
