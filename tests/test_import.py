@@ -177,6 +177,7 @@ try:
 except Exception as error:
     failure = error
 assert failure is None or "Import" in repr(failure), failure
+interpreters.destroy(there)
 """
     done = run_python(code, check=False)
     if "No module named '_xxsubinterpreters'" in done.stderr:
