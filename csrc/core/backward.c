@@ -282,7 +282,8 @@ crnn_status crnn_backward(const crnn_network *net, const crnn_batch *batch,
         memcpy(&a->one, &(float){1}, sizeof(float));
     else
         a->one = 1;
-    crnn_pack_matrices(&a->d.call);
+    if (!crnn_pack_matrices(&a->d))
+        return CRNN_CANCELLED;
     for (size_t layer = net->num_layers; layer-- > 0;) {
         a->d.stage.layer = layer;
         for (a->direction = 0; a->direction < net->num_directions; a->direction++)

@@ -47,10 +47,10 @@ void *crnn_take(crnn_scratch *m, size_t count, size_t size);
 void crnn_take_division(crnn_division *d, crnn_scratch *m);
 
 /* A matrix [k][cols] that a pass reads, in panels so wide, or as it lies for 0; and
- * copy into them all that call->matrices has. */
+ * copy into them all that call->matrices has; false when cancelled. */
 crnn_matrix crnn_take_matrix(const crnn_call *call, crnn_scratch *m, const void *from,
                              size_t k, size_t cols, size_t panel);
-void crnn_pack_matrices(const crnn_call *call);
+bool crnn_pack_matrices(crnn_division *d);
 
 /* Elements of a matrix [k][cols] in panels. */
 size_t crnn_panels_size(size_t k, size_t cols, size_t panel);

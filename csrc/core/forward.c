@@ -132,8 +132,8 @@ crnn_status crnn_forward_run(crnn_division *d, const crnn_team *team,
     if (d->call.batch->num_rows == 0)
         return CRNN_OK;
     crnn_begin(d, team, watch);
-    if (plan->packed)
-        crnn_pack_matrices(&d->call);
+    if (plan->packed && !crnn_pack_matrices(d))
+        return CRNN_CANCELLED;
 
     const bool ended = plan->schedule == CRNN_DIRECTIONS ? divide_directions(d)
                        : plan->schedule == CRNN_LAYERS   ? divide_layers(d)

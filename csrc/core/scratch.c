@@ -57,12 +57,22 @@ static void pack_matrix(const crnn_call *call, const crnn_matrix *matrix)
                                  matrix->term.panel, matrix->panels);
 }
 
-void crnn_pack_matrices(const crnn_call *call)
+/* The i-th of some shares: every so many-th matrix. */
+static void pack_share(void *division, size_t i)
 {
-    for (size_t i = 0; i < call->net->num_layers * call->net->num_directions; i++) {
-        pack_matrix(call, &call->matrices[i].ih);
-        pack_matrix(call, &call->matrices[i].hh);
+    crnn_division *d = division;
+    const crnn_network *net = d->call.net;
+    const size_t count = 2 * net->num_layers * net->num_directions;
+    for (size_t n = i; n < count; n += d->call.plan->threads) {
+        const crnn_matrices *pair = &d->call.matrices[n / 2];
+        pack_matrix(&d->call, n % 2 ? &pair->hh : &pair->ih);
     }
+    d->ended[i] = true;
+}
+
+bool crnn_pack_matrices(crnn_division *d)
+{
+    return crnn_run_lanes(d, d->call.plan->threads, false, pack_share);
 }
 
 static void take_run(crnn_division *d, size_t i, crnn_scratch *m)
