@@ -20,6 +20,10 @@
 #define FIRST_CACHE ((size_t)32 << 10)
 #define NUM_SETS ((size_t)1024)
 
+/* Of dz, which two directions at once keep for all steps; and rows of a whole tile. */
+#define MOST_KEPT ((size_t)1 << 20)
+#define TILE_ROWS ((size_t)8)
+
 /* Multiply-adds a lane of a span whose threads meet: only between spans it is asked
  * whether a call shall end. */
 #define MEETING_WORK ((size_t)1 << 24)
@@ -131,6 +135,17 @@ static size_t rows_of_part(size_t B, size_t threads)
     return crnn_min(crnn_min(rows, MOST_ROWS), (B - 1) / threads + 1);
 }
 
+/* Whether a backward pass had better divide the batch than its directions: what it
+ * takes the gradients from would be beyond the second cache. */
+static bool keeps_too_much(const crnn_network *net, const crnn_batch *batch,
+                           size_t threads)
+{
+    const size_t rows = crnn_mul(batch->num_steps, batch->num_rows);
+    const size_t row = crnn_mul(net->hidden_size, net->kernels->element);
+    return crnn_mul(rows, row) >= MOST_KEPT &&
+           rows_of_part(batch->num_rows, threads) >= TILE_ROWS;
+}
+
 /* In bytes. */
 static size_t second_cache(const crnn_network *net)
 {
@@ -225,6 +240,9 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
     for (crnn_schedule s = CRNN_ROWS; s <= CRNN_COLUMNS; s++) {
         const size_t threads = threads_for(net, B, team, s);
         if (threads < 2 || (backward && s == CRNN_LAYERS))
+            continue;
+        if (backward && s == CRNN_DIRECTIONS && !team->preferred &&
+            keeps_too_much(net, batch, threads))
             continue;
         const size_t span =
             s == CRNN_LAYERS ? crnn_min(plan.span_steps, stagger) : plan.span_steps;
