@@ -3,6 +3,17 @@
  */
 #include "division.h"
 
+/* Hand up a stage; of two directions all steps, once both have been through them. */
+static void hand_up(const crnn_run *r, crnn_stage stage)
+{
+    if (r->call->net->num_directions == 2) {
+        if (stage.last < r->call->num_steps)
+            return;
+        stage.first = 0;
+    }
+    crnn_hand_up(r, &stage);
+}
+
 /* A part of the batch: all its stages, one after the other. */
 static void run_part(void *division, size_t i)
 {
@@ -14,7 +25,7 @@ static void run_part(void *division, size_t i)
         const crnn_stage stage = crnn_stage_at(call, n);
         for (size_t dir = 0; dir < call->net->num_directions && d->ended[i]; dir++)
             d->ended[i] = crnn_run_span(&d->lanes[i], &stage, dir);
-        crnn_hand_up(d->lanes[i].run, &stage);
+        hand_up(d->lanes[i].run, stage);
     }
 }
 
@@ -30,13 +41,25 @@ static void run_direction(void *division, size_t i)
     }
 }
 
+/* A share of a layer's steps. */
+static void hand_up_share(void *division, size_t i)
+{
+    crnn_division *d = division;
+    const size_t T = d->call.num_steps, n = d->call.plan->threads;
+    const crnn_stage stage = {d->stage.layer, T * i / n, T * (i + 1) / n};
+    crnn_hand_up(d->runs, &stage);
+    d->ended[i] = true;
+}
+
 static bool divide_directions(crnn_division *d)
 {
+    const crnn_batch *batch = d->call.batch;
+    const size_t shares = batch->states || batch->masks ? d->call.plan->threads : 0;
     for (size_t layer = 0; layer < d->call.net->num_layers; layer++) {
         d->stage = (crnn_stage){.layer = layer, .last = d->call.num_steps};
-        if (!crnn_run_lanes(d, 2, false, run_direction))
+        if (!crnn_run_lanes(d, 2, false, run_direction) ||
+            !crnn_run_lanes(d, shares, false, hand_up_share))
             return false;
-        crnn_hand_up(d->runs, &d->stage);
     }
     return true;
 }
@@ -85,7 +108,7 @@ static bool divide_columns(crnn_division *d)
         d->stage = crnn_stage_at(call, n);
         if (!crnn_run_lanes(d, threads, true, run_columns) || crnn_is_cancelled(call))
             return false;
-        crnn_hand_up(d->runs, &d->stage);
+        hand_up(d->runs, d->stage);
         if (threads > 1 && d->lanes[0].stalled) { /* go on alone */
             threads = 1;
             crnn_share_columns(d, threads);

@@ -177,8 +177,8 @@ bool crnn_has_few_inputs(const crnn_call *call, size_t index);
 /* Run a layer in one direction over the steps of a stage; false when cancelled. */
 bool crnn_run_span(crnn_lane *lane, const crnn_stage *stage, size_t direction);
 
-/* Once all of a layer's output is there, or a span of it where that is enough: mask
- * what the layer above reads; copy to y what the top layer kept. */
+/* Of a stage's steps, mask what the layer above reads; copy to y what the top layer
+ * kept. */
 void crnn_hand_up(const crnn_run *r, const crnn_stage *stage);
 
 /* Run a product; false when cancelled. */

@@ -234,14 +234,13 @@ void crnn_hand_up(const crnn_run *r, const crnn_stage *stage)
     const crnn_batch *batch = call->batch;
     const size_t D = call->net->num_directions, width = D * call->net->hidden_size;
     const bool top = stage->layer + 1 == call->net->num_layers;
-    if ((top ? !batch->states : !batch->masks) ||
-        (D == 2 && stage->last < call->num_steps))
+    if (top ? !batch->states : !batch->masks)
         return;
     const crnn_sequence from = output_of(r, stage->layer, stage->first);
     const crnn_sequence to = top ? (crnn_sequence){.view = batch->y}
                                  : input_of(r, stage->layer + 1, stage->first);
     const crnn_sequence mask = {.view = top ? batch->y : batch->masks[stage->layer]};
-    for (size_t t = D == 2 ? 0 : stage->first; t < stage->last; t++)
+    for (size_t t = stage->first; t < stage->last; t++)
         for (size_t i = 0; i < crnn_rows_active(r, t); i++) {
             char *row = crnn_row(r, &to, t, i);
             if (batch->states)
