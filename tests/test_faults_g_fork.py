@@ -94,7 +94,7 @@ check()
 def test_fault_97_fork_while_the_team_works():
     code = """
 _core.run_team(3, 0)
-for n in range(5):
+for n in range(10):
     thread = threading.Thread(target=_core.run_team, args=(3, 2000))
     thread.start()
     time.sleep(0.001)

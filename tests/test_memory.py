@@ -188,7 +188,7 @@ def test_no_call_leaks():
     functions["dtype error"] = lambda: failing(net, wrong.astype("f8"))
     slow = {"pickle", "copy", "deepcopy", "dumps", "constructor"}
     for name, function in functions.items():
-        count = 100 if name in slow else 300
+        count = 300 if name in slow else 1000
         for _ in range(20):
             function()
         gc.collect()

@@ -185,8 +185,9 @@ def tagger(torch):
     return ours, plain
 
 
-@pytest.mark.filterwarnings("ignore")  # torch's own
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_script_and_trace(torch):
+    warnings.simplefilter("ignore", torch.jit.TracerWarning)
     x = torch.randn(T, B, I)
     for compiled in (
         lambda net: torch.jit.script(net),
