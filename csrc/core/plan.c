@@ -20,9 +20,10 @@
 #define FIRST_CACHE ((size_t)32 << 10)
 #define NUM_SETS ((size_t)1024)
 
-/* Of dz, which two directions at once keep for all steps; and rows of a whole tile. */
-#define MOST_KEPT ((size_t)1 << 20)
+/* Rows of a whole tile, and bytes of dz, which two directions at once keep for all
+ * steps. */
 #define TILE_ROWS ((size_t)8)
+#define MOST_KEPT ((size_t)1 << 20)
 
 /* Multiply-adds a lane of a span whose threads meet: only between spans it is asked
  * whether a call shall end. */
@@ -131,7 +132,8 @@ static size_t threads_for(const crnn_network *net, size_t B, const crnn_team *te
  * but none is less than a tile unless that leaves a thread without. */
 static size_t rows_of_part(size_t B, size_t threads)
 {
-    const size_t rows = (crnn_max(B, 1) - 1) / (4 * threads) / 8 * 8 + 8;
+    const size_t rows =
+        (crnn_max(B, 1) - 1) / (4 * threads) / TILE_ROWS * TILE_ROWS + TILE_ROWS;
     return crnn_min(crnn_min(rows, MOST_ROWS), (B - 1) / threads + 1);
 }
 
