@@ -39,8 +39,8 @@ typedef struct {
     const void *b_hh;    /* [cols] */
     void *const *y;      /* [rows] -> y[cols] */
     void *const *states; /* [rows] -> h[cols], or NULL */
-    /* [rows] -> [cols] that the next product starts from and its states, or NULL: to be
-     * fetched into the cache while this one goes on. */
+    /* [rows] -> [cols] that will be read or written later, or NULL: to be fetched into
+     * the second cache while this product goes on. */
     void *const *ahead[2];
     crnn_activation activation;
 } crnn_affine;

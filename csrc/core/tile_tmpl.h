@@ -94,6 +94,10 @@ INLINE request request_of(const crnn_affine *a, const crnn_term *term, const rea
                      (ptrdiff_t)((width * mr + a->rows - 1) / a->rows)};
 }
 
+/* Into the second cache: the first has few places for what is on its way, and what is
+ * read now waits for one. */
+INLINE void fetch(const void *line) { __builtin_prefetch(line, 0, 2); }
+
 typedef enum { APART, TOGETHER, AHEAD } manner;
 
 /* Add up the products of some inputs.  Together: all x lie side by side, which leaves
@@ -112,7 +116,7 @@ INLINE void accumulate(vf *acc, const real *const *x, ptrdiff_t x_step, const re
                 if (mr == 1)
                     __builtin_prefetch(ask.next + v * sizeof(vf));
                 else
-                    __builtin_prefetch(ask.next + v * sizeof(vf), 0, 2); /* not to L1 */
+                    fetch(ask.next + v * sizeof(vf));
             }
         }
         if (how == AHEAD)
@@ -159,7 +163,7 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
                 const real *next = (const real *)a->ahead[i][row + r] + col;
                 UNROLL
                 for (int v = 0; v < nv; v++)
-                    __builtin_prefetch(next + v * VF_N);
+                    fetch(next + v * VF_N);
             }
         }
 
