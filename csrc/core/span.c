@@ -142,6 +142,38 @@ static void keep(const crnn_lane *lane, const crnn_span *s, size_t first, size_t
                (char *)lane->y[i] + start, lane->last_col * element - start);
 }
 
+/* Whether the layer's next span has other rows of a sequence. */
+static bool goes_on(const crnn_call *call, const crnn_sequence *sequence)
+{
+    return !sequence->own || crnn_keeps_all_steps(call);
+}
+
+/* While step t goes on, fetch what the projection of the layer's next span will read
+ * and write at a step that is as far from it as a span is long. */
+static void look_ahead(crnn_affine *a, const crnn_lane *lane, const crnn_span *s,
+                       size_t t, size_t n)
+{
+    const crnn_call *call = lane->run->call;
+    const size_t steps = s->last - s->first;
+    a->ahead[0] = a->ahead[1] = NULL;
+    if (s->direction ? t < steps : t + steps >= call->num_steps)
+        return;
+    const size_t next = s->direction ? t - steps : t + steps;
+    const size_t active = crnn_rows_active(lane->run, next);
+    void **x = lane->x, **y = lane->x + n; /* the projection is done with them */
+    for (size_t i = 0; i < n; i++) {
+        const size_t then = i < active ? next : t;
+        x[i] = crnn_row(lane->run, &s->in, then, i);
+        y[i] = output_row(lane, s, then, i);
+    }
+    const size_t index = index_of(lane, s), H = call->net->hidden_size;
+    if (goes_on(call, &s->in) && crnn_inputs_of(call->net, index) >= H &&
+        s->in.view.stride[2] == (ptrdiff_t)call->net->kernels->element)
+        a->ahead[0] = x;
+    if (goes_on(call, &s->out))
+        a->ahead[1] = y;
+}
+
 static bool run_steps(crnn_lane *lane, const crnn_span *s, bool hoisted)
 {
     const crnn_run *r = lane->run;
@@ -154,6 +186,8 @@ static bool run_steps(crnn_lane *lane, const crnn_span *s, bool hoisted)
         const size_t n = crnn_rows_active(r, t);
         const size_t next = s->direction ? t - 1 : t + 1;
         enter(lane, s, t, known, n);
+        if (hoisted)
+            look_ahead(&a, lane, s, t, n);
         if (!advance(lane, s, t, n, &a))
             return false;
         /* Others may still read from hn what this step writes to it. */
