@@ -179,8 +179,8 @@ static bool is_packed(const crnn_network *net, const crnn_plan *plan, size_t use
     if (plan->schedule == CRNN_COLUMNS)
         /* A lane's columns of a whole row are too short to be read as a stream. */
         return uses >= FEW_USES;
-    /* So are those of a tile: no stream beyond the second cache, and none where they
-     * are a line. */
+    /* So are those of a tile: no stream beyond the second cache, none where they are a
+     * line, and a poor one where the matrix leaves little of that cache to others. */
     const size_t matrix = crnn_mul(crnn_mul(H, H), element);
     const bool strided_badly =
         is_strided_badly(net, H) ||
@@ -190,8 +190,10 @@ static bool is_packed(const crnn_network *net, const crnn_plan *plan, size_t use
         return uses >= FEW_USES;
     if (strided_badly || matrix > second_cache(net))
         return uses >= 2 * FEW_USES;
-    return uses >= MANY_USES && matrix > FIRST_CACHE &&
-           net->kernels->panel(plan->part_rows) * element <= CRNN_LINE;
+    if (net->kernels->panel(plan->part_rows) * element <= CRNN_LINE)
+        return uses >= MANY_USES && matrix > FIRST_CACHE;
+    return uses >= 4 * MANY_USES && matrix > second_cache(net) / 4 &&
+           plan->part_rows > 1;
 }
 
 static size_t span_steps(const crnn_network *net, size_t rows, size_t T)
