@@ -30,9 +30,13 @@ typedef struct {
     void **start, **h;
 } crnn_step;
 
-/* Pointers to the rows of a product: of as many as it takes up at once. */
+/* Rows that a product fetches before it comes to them: those of a tile, or more. */
+#define CRNN_ROWS_AHEAD ((size_t)8)
+
+/* Pointers to the rows of a product, of as many as it takes up at once, and to those
+ * that are fetched meanwhile; y has CRNN_ROWS_AHEAD more. */
 typedef struct {
-    void **x, **y;
+    void **x, **y, **ahead;
 } crnn_pointers;
 
 typedef struct {
@@ -97,8 +101,9 @@ static inline crnn_term crnn_back_term(const crnn_matrix *matrix, void *const *d
     return term;
 }
 
-/* Its dy and dx, by rank where they lie between layers, and the factors on its inputs,
- * without data if there are none. */
+/* Its inputs, dy and dx, by rank where they lie between layers, and the factors on its
+ * inputs, without data if there are none. */
+crnn_sequence crnn_input_sequence(const crnn_adjoint *a);
 crnn_sequence crnn_dy_sequence(const crnn_adjoint *a);
 crnn_sequence crnn_dx_sequence(const crnn_adjoint *a);
 crnn_sequence crnn_mask_sequence(const crnn_adjoint *a);
@@ -133,6 +138,13 @@ typedef struct {
     size_t first_rank, last_rank; /* whose chains may end in it */
     size_t first_unit, last_unit;
 } crnn_share;
+
+/* After the n rows that y of a product points to, the last one again. */
+static inline void crnn_repeat_last(const crnn_pointers *rows, size_t n)
+{
+    for (size_t i = 0; i < CRNN_ROWS_AHEAD; i++)
+        rows->y[n + i] = rows->y[n - 1];
+}
 
 /* Run the chain of a direction through the span; false when cancelled, as all of
  * these. */

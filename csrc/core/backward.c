@@ -7,7 +7,7 @@
 
 /* What a span leaves for the products over time should stay in the second cache, where
  * the matrices and their gradients are too. */
-#define SPAN_BYTES ((size_t)512 << 10)
+#define SPAN_BYTES ((size_t)256 << 10)
 #define SMALL_SPAN_BYTES ((size_t)128 << 10)
 /* Gradients of larger matrices are beyond a small one, and each span goes through all
  * of them: its rows should be many, and lie in panels. */
@@ -114,9 +114,11 @@ static void take_shares(crnn_adjoint *a, crnn_scratch *m)
     a->turned = crnn_take(m, crnn_mul(most, net->hidden_size), net->kernels->element);
     a->pointers = crnn_take(m, a->num_shares, sizeof *a->pointers);
     for (size_t i = 0; i < a->num_shares; i++) {
-        void **x = crnn_take(m, count, sizeof *x), **y = crnn_take(m, count, sizeof *y);
+        void **x = crnn_take(m, count, sizeof *x),
+             **y = crnn_take(m, crnn_add(count, CRNN_ROWS_AHEAD), sizeof *y),
+             **ahead = crnn_take(m, count, sizeof *ahead);
         if (m->base)
-            a->pointers[i] = (crnn_pointers){x, y};
+            a->pointers[i] = (crnn_pointers){x, y, ahead};
     }
 }
 

@@ -13,6 +13,13 @@ static crnn_sequence between(const crnn_adjoint *a, char *data)
         .own = true};
 }
 
+crnn_sequence crnn_input_sequence(const crnn_adjoint *a)
+{
+    const size_t layer = a->d.stage.layer;
+    return (crnn_sequence){.view = layer ? crnn_states_of(&a->d.call, layer - 1)
+                                         : a->d.call.batch->x};
+}
+
 crnn_sequence crnn_dy_sequence(const crnn_adjoint *a)
 {
     return a->d.stage.layer + 1 == a->d.call.net->num_layers
@@ -64,12 +71,6 @@ char *crnn_state_row(const crnn_adjoint *a, const crnn_view *states, size_t dire
 {
     return states->data + (ptrdiff_t)crnn_index_of(a, direction) * states->stride[0] +
            (ptrdiff_t)crnn_row_of(&a->all, rank) * states->stride[1];
-}
-
-static crnn_view inputs_of(const crnn_adjoint *a)
-{
-    const size_t layer = a->d.stage.layer;
-    return layer ? crnn_states_of(&a->d.call, layer - 1) : a->d.call.batch->x;
 }
 
 /* The rows of a block are copied. */
@@ -125,8 +126,8 @@ bool crnn_find_blocks(crnn_adjoint *a)
 {
     const crnn_batch *batch = a->d.call.batch;
     const crnn_place at = crnn_place_at(a, 0);
-    const crnn_view x = inputs_of(a), h = crnn_states_of(&a->d.call, a->d.stage.layer);
-    const crnn_sequence inputs = {.view = x};
+    const crnn_view h = crnn_states_of(&a->d.call, a->d.stage.layer);
+    const crnn_sequence inputs = crnn_input_sequence(a);
     const size_t B = batch->num_rows;
     a->num_kept = a->num_rows;
     if (a->copied) {
@@ -142,10 +143,10 @@ bool crnn_find_blocks(crnn_adjoint *a)
           (ptrdiff_t)a->row_bytes);
     if (a->num_kept > 0)
         leave(a, &a->states, kept_state(a, at), h.stride[1]);
-    if (crnn_mask_sequence(a).view.data || !is_even(a, &x))
+    if (crnn_mask_sequence(a).view.data || !is_even(a, &inputs.view))
         return copy(&a->inputs);
     leave(a, &a->inputs, crnn_row(&a->all, &inputs, at.t, at.rank),
-          x.stride[B == 1 ? 0 : 1]);
+          inputs.view.stride[B == 1 ? 0 : 1]);
     return false;
 }
 
@@ -176,7 +177,7 @@ void crnn_copy_rows(const crnn_adjoint *a, size_t first, size_t last)
     const crnn_network *net = a->d.call.net;
     const size_t H = net->hidden_size, width = crnn_num_inputs(a);
     const ptrdiff_t element = (ptrdiff_t)net->kernels->element;
-    const crnn_sequence inputs = {.view = inputs_of(a)}, masks = crnn_mask_sequence(a);
+    const crnn_sequence inputs = crnn_input_sequence(a), masks = crnn_mask_sequence(a);
     if (first == last)
         return;
     crnn_place at = crnn_place_at(a, first);

@@ -4,8 +4,10 @@
 #include "adjoint.h"
 
 /* y = w' dz for the first n rows that the share points to; add: or +=. */
-static bool multiply(crnn_share *s, size_t n, const crnn_matrix *w, bool add)
+static bool multiply(crnn_share *s, size_t n, const crnn_matrix *w, bool add,
+                     void *const *ahead)
 {
+    crnn_repeat_last(s->rows, n);
     const crnn_affine product = {
         .rows = n,
         .last_col = w->cols,
@@ -13,6 +15,7 @@ static bool multiply(crnn_share *s, size_t n, const crnn_matrix *w, bool add)
         .num_terms = 1,
         .start = add ? s->rows->y : NULL,
         .y = s->rows->y,
+        .ahead = {s->rows->y + CRNN_ROWS_AHEAD, ahead},
     };
     return crnn_product(&s->lane, &product);
 }
@@ -22,7 +25,10 @@ bool crnn_run_inputs(crnn_share *s)
     const crnn_adjoint *a = s->a;
     const crnn_network *net = a->d.call.net;
     const crnn_matrix *w = &crnn_matrices_of(a, a->direction)->ih;
-    const crnn_sequence dx = crnn_dx_sequence(a), masks = crnn_mask_sequence(a);
+    const crnn_sequence dx = crnn_dx_sequence(a), masks = crnn_mask_sequence(a),
+                        inputs = crnn_input_sequence(a);
+    /* The gradients of the parameters read the inputs next, if not a copy of them. */
+    void **ahead = a->g->dw && !a->inputs.panel ? s->rows->ahead : NULL;
     const bool masked = masks.view.data && a->direction + 1 == net->num_directions;
     for (size_t first = s->first_row, n; first < s->last_row; first += n) {
         n = crnn_min(a->share_rows, s->last_row - first);
@@ -31,8 +37,9 @@ bool crnn_run_inputs(crnn_share *s)
         for (size_t i = 0; i < n; i++, at = crnn_place_after(a, at)) {
             s->rows->x[i] = crnn_dz_row(a, a->direction, at.t, at.rank);
             s->rows->y[i] = crnn_row(&a->all, &dx, at.t, at.rank);
+            s->rows->ahead[i] = crnn_row(&a->all, &inputs, at.t, at.rank);
         }
-        if (!multiply(s, n, w, a->direction == 1))
+        if (!multiply(s, n, w, a->direction == 1, ahead))
             return false;
         at = begin;
         for (size_t i = 0; i < n && masked; i++, at = crnn_place_after(a, at))
@@ -57,7 +64,7 @@ bool crnn_run_states(crnn_share *s)
             s->rows->y[n++] = crnn_state_row(a, &a->g->dh0, a->direction, rank);
         }
         if (n == a->share_rows || (rank + 1 == s->last_rank && n > 0)) {
-            if (!multiply(s, n, &crnn_matrices_of(a, a->direction)->hh, false))
+            if (!multiply(s, n, &crnn_matrices_of(a, a->direction)->hh, false, NULL))
                 return false;
             n = 0;
         }
