@@ -164,6 +164,7 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
                 UNROLL
                 for (int v = 0; v < nv; v++)
                     fetch(next + v * VF_N);
+                fetch(next + nv * VF_N - 1); /* where it ends, if it is not aligned */
             }
         }
 
