@@ -7,8 +7,9 @@
  */
 #include "division.h"
 
-/* A span's projection should still be in cache when the recurrence comes to it. */
-#define SPAN_BYTES ((size_t)256 << 10)
+/* A span's projection should still be in the second cache when the recurrence comes to
+ * it, beside both matrices and what is fetched for the next span. */
+#define SPAN_BYTES ((size_t)128 << 10)
 #define SPAN_ROWS ((size_t)1024)
 /* Of a part of the batch: pointers to them take memory. */
 #define MOST_ROWS ((size_t)1024)
