@@ -9,8 +9,8 @@
  * the matrices and their gradients are too. */
 #define SPAN_BYTES ((size_t)256 << 10)
 #define SMALL_SPAN_BYTES ((size_t)128 << 10)
-/* Gradients of larger matrices are beyond a small one, and each span goes through all
- * of them: its rows should be many, and lie in panels. */
+/* Each span goes through the gradients of both matrices: its rows should be many, if
+ * both do not stay in a small cache.  Beyond one, all of it should lie in panels. */
 #define LARGE_MATRIX ((size_t)1 << 20)
 #define LARGE_ROWS ((size_t)256)
 #define LEAST_ROWS ((size_t)32)
@@ -76,9 +76,10 @@ static void take_span(crnn_adjoint *a, crnn_scratch *m)
     const size_t element = net->kernels->element, H = net->hidden_size;
     const size_t inputs = most_inputs(net);
     const bool together = call->plan->schedule == CRNN_DIRECTIONS;
-    const size_t bytes = crnn_has_small_cache(net) ? SMALL_SPAN_BYTES : SPAN_BYTES;
-    const size_t rows = crnn_max(bytes / crnn_max(call->state_bytes, 1),
-                                 is_large(call) ? LARGE_ROWS : LEAST_ROWS);
+    const bool small = crnn_has_small_cache(net);
+    const size_t rows = crnn_max((small ? SMALL_SPAN_BYTES : SPAN_BYTES) /
+                                     crnn_max(call->state_bytes, 1),
+                                 small && !is_large(call) ? LEAST_ROWS : LARGE_ROWS);
     a->span_steps = together ? T : crnn_min(crnn_max(rows / crnn_max(B, 1), 1), T);
     a->row_bytes = crnn_row_step(call->state_bytes);
     for (size_t dir = 0; dir < net->num_directions; dir++)
