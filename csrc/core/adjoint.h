@@ -139,11 +139,17 @@ typedef struct {
     size_t first_unit, last_unit;
 } crnn_share;
 
-/* After the n rows that y of a product points to, the last one again. */
-static inline void crnn_repeat_last(const crnn_pointers *rows, size_t n)
+/* Where a product finds the rows that it fetches for later tiles, the last of n again
+ * and again; NULL if it is of so few elements that it would not wait for them. */
+static inline void *const *crnn_rows_ahead(const crnn_adjoint *a,
+                                           const crnn_pointers *rows, size_t n,
+                                           size_t elements)
 {
+    if (elements * a->d.call.net->kernels->element <= CRNN_FIRST_CACHE)
+        return NULL;
     for (size_t i = 0; i < CRNN_ROWS_AHEAD; i++)
         rows->y[n + i] = rows->y[n - 1];
+    return rows->y + CRNN_ROWS_AHEAD;
 }
 
 /* Run the chain of a direction through the span; false when cancelled, as all of

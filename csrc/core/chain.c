@@ -12,6 +12,7 @@ typedef struct {
     const crnn_step *steps; /* [2] */
     size_t direction;
     crnn_sequence states, dy;
+    bool far; /* so many that they are fetched a step before */
     crnn_affine product;
 } chain;
 
@@ -84,10 +85,11 @@ static bool step_back(chain *c, size_t t, size_t i)
     find_rows(c, to, more, next);
     c->product.rows = going_on;
     c->product.states = now->h;
-    c->product.ahead[0] = more >= going_on ? next->h : NULL;
+    const bool fetched = c->far && more >= going_on;
+    c->product.ahead[0] = fetched ? next->h : NULL;
     if (c->dy.view.data) {
         c->product.start = now->start;
-        c->product.ahead[1] = more >= going_on ? next->start : NULL;
+        c->product.ahead[1] = fetched ? next->start : NULL;
     }
     return crnn_product(lane, &c->product) &&
            (going_on == n || end_rows(c, going_on, n));
@@ -104,6 +106,7 @@ bool crnn_run_chain(const crnn_adjoint *a, size_t lane_index, size_t direction)
         .direction = direction,
         .states = {.view = crnn_states_of(&a->d.call, span->layer)},
         .dy = crnn_dy_sequence(a),
+        .far = crnn_is_far(&a->d.call),
         .product = {.first_col = lane->first_col,
                     .last_col = lane->last_col,
                     .terms = {crnn_back_term(&crnn_matrices_of(a, direction)->hh,

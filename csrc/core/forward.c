@@ -53,8 +53,7 @@ static void hand_up_share(void *division, size_t i)
 
 static bool divide_directions(crnn_division *d)
 {
-    const crnn_batch *batch = d->call.batch;
-    const size_t shares = batch->states || batch->masks ? d->call.plan->threads : 0;
+    const size_t shares = d->call.batch->masks ? d->call.plan->threads : 0;
     for (size_t layer = 0; layer < d->call.net->num_layers; layer++) {
         d->stage = (crnn_stage){.layer = layer, .last = d->call.num_steps};
         if (!crnn_run_lanes(d, 2, false, run_direction) ||

@@ -7,7 +7,6 @@
 static bool multiply(crnn_share *s, size_t n, const crnn_matrix *w, bool add,
                      void *const *ahead)
 {
-    crnn_repeat_last(s->rows, n);
     const crnn_affine product = {
         .rows = n,
         .last_col = w->cols,
@@ -15,7 +14,7 @@ static bool multiply(crnn_share *s, size_t n, const crnn_matrix *w, bool add,
         .num_terms = 1,
         .start = add ? s->rows->y : NULL,
         .y = s->rows->y,
-        .ahead = {s->rows->y + CRNN_ROWS_AHEAD, ahead},
+        .ahead = {crnn_rows_ahead(s->a, s->rows, n, w->term.k * w->cols), ahead},
     };
     return crnn_product(&s->lane, &product);
 }

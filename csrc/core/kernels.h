@@ -41,7 +41,7 @@ typedef struct {
     void *const *states; /* [rows] -> h[cols], or NULL */
     /* [rows] -> [cols] that will be read or written later, or NULL: to be fetched into
      * the second cache while this product goes on. */
-    void *const *ahead[2];
+    void *const *ahead[3];
     crnn_activation activation;
 } crnn_affine;
 

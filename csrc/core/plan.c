@@ -14,11 +14,9 @@
 /* Of a part of the batch: pointers to them take memory. */
 #define MOST_ROWS ((size_t)1024)
 
-/* Rows that a matrix is multiplied by, bytes of one that the first cache has room for,
- * and sets of lines of the second. */
+/* Rows that a matrix is multiplied by, and sets of lines of the second cache. */
 #define FEW_USES ((size_t)32)
 #define MANY_USES ((size_t)256)
-#define FIRST_CACHE ((size_t)32 << 10)
 #define NUM_SETS ((size_t)1024)
 
 /* Rows of a whole tile, and bytes of dz, which two directions at once keep for all
@@ -192,7 +190,7 @@ static bool is_packed(const crnn_network *net, const crnn_plan *plan, size_t use
     if (strided_badly || matrix > second_cache(net))
         return uses >= 2 * FEW_USES;
     if (net->kernels->panel(plan->part_rows) * element <= CRNN_LINE)
-        return uses >= MANY_USES && matrix > FIRST_CACHE;
+        return uses >= MANY_USES && matrix > CRNN_FIRST_CACHE;
     return uses >= 4 * MANY_USES && matrix > second_cache(net) / 4 &&
            plan->part_rows > 1;
 }

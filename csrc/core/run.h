@@ -14,6 +14,11 @@
 /* Bytes of a cache line. */
 #define CRNN_LINE ((size_t)64)
 
+/* Bytes that the first cache has room for, and those of a sequence that the second one
+ * keeps beside all else. */
+#define CRNN_FIRST_CACHE ((size_t)32 << 10)
+#define CRNN_FAR ((size_t)256 << 10)
+
 /* The rows [T][B] of a view whose memory begins at step origin. */
 typedef struct {
     crnn_view view;
@@ -65,6 +70,7 @@ typedef struct {
     bool stalled;       /* a barrier took long */
     size_t unwatched;   /* multiply-adds since the last look at the watch */
     void **x, **y, **h; /* [span_steps * num_rows] the rows of one product */
+    void **copy;        /* [num_rows] where those of a step are copied to */
 } crnn_lane;
 
 typedef struct {
@@ -72,6 +78,7 @@ typedef struct {
     size_t first, last; /* steps first .. last-1; direction 1 walks them backwards */
     crnn_sequence in;   /* [T][B][I], above layer 0 [T][B][D*H] */
     crnn_sequence out;  /* [T][B][D*H] */
+    crnn_sequence copy; /* of out, where states are kept apart from y, else no data */
 } crnn_span;
 
 /* Features that a layer reads; index is layer * D + direction. */
@@ -93,6 +100,14 @@ static inline bool crnn_is_turned(const crnn_network *net, bool backward)
 static inline bool crnn_has_small_cache(const crnn_network *net)
 {
     return net->kernels->lanes * net->kernels->element < CRNN_LINE;
+}
+
+/* Whether the states of a layer are more than will stay in the second cache. */
+static inline bool crnn_is_far(const crnn_call *c)
+{
+    const crnn_batch *batch = c->batch;
+    return crnn_mul(crnn_mul(batch->num_steps, batch->num_rows), c->state_bytes) >
+           CRNN_FAR;
 }
 
 /* The batch's number of the i-th row. */
@@ -177,8 +192,7 @@ bool crnn_has_few_inputs(const crnn_call *call, size_t index);
 /* Run a layer in one direction over the steps of a stage; false when cancelled. */
 bool crnn_run_span(crnn_lane *lane, const crnn_stage *stage, size_t direction);
 
-/* Of a stage's steps, mask what the layer above reads; copy to y what the top layer
- * kept. */
+/* Of a stage's steps, mask what the layer above reads. */
 void crnn_hand_up(const crnn_run *r, const crnn_stage *stage);
 
 /* Run a product; false when cancelled. */

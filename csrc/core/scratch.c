@@ -104,13 +104,16 @@ static void take_lane(crnn_division *d, size_t i, crnn_scratch *m)
         return;
     }
     void **x = crnn_take(m, count, sizeof *x), **y = crnn_take(m, count, sizeof *y),
-         **h = crnn_take(m, count, sizeof *h);
+         **h = crnn_take(m, count, sizeof *h),
+         **copy =
+             crnn_take(m, d->call.batch->states ? plan->part_rows : 0, sizeof *copy);
     if (m->base)
         d->lanes[i] = (crnn_lane){.run = &d->runs[i % plan->parts],
                                   .last_col = d->call.net->hidden_size,
                                   .x = x,
                                   .y = y,
-                                  .h = h};
+                                  .h = h,
+                                  .copy = copy};
 }
 
 size_t crnn_states_size(const crnn_network *net, size_t num_state_rows)

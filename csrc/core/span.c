@@ -61,10 +61,11 @@ static char *state_row(const crnn_lane *lane, const crnn_view *states,
            (ptrdiff_t)crnn_row_of(lane->run, i) * states->stride[1];
 }
 
-static void *output_row(const crnn_lane *lane, const crnn_span *s, size_t t, size_t i)
+/* The i-th row at step t of what both directions write, in the columns of s. */
+static void *row_of(const crnn_lane *lane, const crnn_span *s, const crnn_sequence *out,
+                    size_t t, size_t i)
 {
-    return crnn_row(lane->run, &s->out, t, i) +
-           s->direction * lane->run->call->state_bytes;
+    return crnn_row(lane->run, out, t, i) + s->direction * lane->run->call->state_bytes;
 }
 
 /* Write b_ih + b_hh + w_ih x[t] into the rows of the output that the span's steps will
@@ -75,7 +76,7 @@ static bool project(crnn_lane *lane, const crnn_span *s)
     for (size_t t = s->first; t < s->last; t++)
         for (size_t i = 0; i < crnn_rows_active(lane->run, t); i++, n++) {
             lane->x[n] = crnn_row(lane->run, &s->in, t, i);
-            lane->y[n] = output_row(lane, s, t, i);
+            lane->y[n] = row_of(lane, s, &s->out, t, i);
         }
     crnn_affine a;
     begin(&a, lane, s);
@@ -109,8 +110,11 @@ static bool advance(crnn_lane *lane, const crnn_span *s, size_t t, size_t n,
     a->rows = n;
     a->y = lane->y;
     a->terms[a->num_terms - 1].x = lane->h;
-    for (size_t i = 0; i < n; i++)
-        lane->y[i] = output_row(lane, s, t, i);
+    for (size_t i = 0; i < n; i++) {
+        lane->y[i] = row_of(lane, s, &s->out, t, i);
+        if (s->copy.view.data)
+            lane->copy[i] = row_of(lane, s, &s->copy, t, i);
+    }
     if (a->start)
         a->start = lane->y;
     for (size_t i = 0; i < n && !a->start; i++)
@@ -125,21 +129,27 @@ static void begin_steps(crnn_affine *a, const crnn_lane *lane, const crnn_span *
 {
     begin(a, lane, s);
     a->start = hoisted ? lane->y : NULL;
+    a->ahead[2] = s->copy.view.data && crnn_is_far(lane->run->call) ? lane->copy : NULL;
     a->activation = lane->run->call->net->activation;
     if (!hoisted)
         add_inputs(a, lane, s);
     add_states(a, lane, s);
 }
 
-/* Keep in hn what y holds of the rows first .. last-1, in the lane's columns. */
+/* Copy to a row what y holds of the i-th, in the lane's columns. */
+static void copy_row(const crnn_lane *lane, size_t i, char *to)
+{
+    const size_t element = lane->run->call->net->kernels->element;
+    const size_t start = lane->first_col * element;
+    memcpy(to + start, (char *)lane->y[i] + start, lane->last_col * element - start);
+}
+
+/* Keep in hn what y holds of the rows first .. last-1. */
 static void keep(const crnn_lane *lane, const crnn_span *s, size_t first, size_t last)
 {
-    const crnn_call *call = lane->run->call;
-    const size_t element = call->net->kernels->element;
-    const size_t start = lane->first_col * element;
-    for (size_t i = first; i < last && call->batch->hn.data; i++)
-        memcpy(state_row(lane, &call->batch->hn, s, i) + start,
-               (char *)lane->y[i] + start, lane->last_col * element - start);
+    const crnn_view *hn = &lane->run->call->batch->hn;
+    for (size_t i = first; i < last && hn->data; i++)
+        copy_row(lane, i, state_row(lane, hn, s, i));
 }
 
 /* Whether the layer's next span has other rows of a sequence. */
@@ -164,7 +174,7 @@ static void look_ahead(crnn_affine *a, const crnn_lane *lane, const crnn_span *s
     for (size_t i = 0; i < n; i++) {
         const size_t then = i < active ? next : t;
         x[i] = crnn_row(lane->run, &s->in, then, i);
-        y[i] = output_row(lane, s, then, i);
+        y[i] = row_of(lane, s, &s->out, then, i);
     }
     const size_t index = index_of(lane, s), H = call->net->hidden_size;
     if (goes_on(call, &s->in) && crnn_inputs_of(call->net, index) >= H &&
@@ -192,6 +202,8 @@ static bool run_steps(crnn_lane *lane, const crnn_span *s, bool hoisted)
             return false;
         /* Others may still read from hn what this step writes to it. */
         crnn_meet(lane, n);
+        for (size_t row = 0; row < n && s->copy.view.data; row++)
+            copy_row(lane, row, lane->copy[row]);
         keep(lane, s, i + 1 == steps ? 0 : crnn_rows_active(r, next), n);
         void **written = lane->y;
         lane->y = lane->h;
@@ -246,13 +258,15 @@ bool crnn_run_span(crnn_lane *lane, const crnn_stage *stage, size_t direction)
     const crnn_call *call = lane->run->call;
     const size_t layer = stage->layer;
     crnn_span s = {
-        layer,
-        direction,
-        stage->first,
-        stage->last,
-        input_of(lane->run, layer, stage->first),
-        output_of(lane->run, layer, stage->first),
+        .layer = layer,
+        .direction = direction,
+        .first = stage->first,
+        .last = stage->last,
+        .in = input_of(lane->run, layer, stage->first),
+        .out = output_of(lane->run, layer, stage->first),
     };
+    if (call->batch->states && layer + 1 == call->net->num_layers)
+        s.copy.view = call->batch->y;
     if (direction == 1) {
         s.first = call->num_steps - stage->last;
         s.last = call->num_steps - stage->first;
@@ -267,19 +281,16 @@ void crnn_hand_up(const crnn_run *r, const crnn_stage *stage)
     const crnn_call *call = r->call;
     const crnn_batch *batch = call->batch;
     const size_t D = call->net->num_directions, width = D * call->net->hidden_size;
-    const bool top = stage->layer + 1 == call->net->num_layers;
-    if (top ? !batch->states : !batch->masks)
+    if (!batch->masks || stage->layer + 1 == call->net->num_layers)
         return;
-    const crnn_sequence from = output_of(r, stage->layer, stage->first);
-    const crnn_sequence to = top ? (crnn_sequence){.view = batch->y}
-                                 : input_of(r, stage->layer + 1, stage->first);
-    const crnn_sequence mask = {.view = top ? batch->y : batch->masks[stage->layer]};
+    const crnn_sequence from = output_of(r, stage->layer, stage->first),
+                        to = input_of(r, stage->layer + 1, stage->first),
+                        mask = {.view = batch->masks[stage->layer]};
     for (size_t t = stage->first; t < stage->last; t++)
         for (size_t i = 0; i < crnn_rows_active(r, t); i++) {
             char *row = crnn_row(r, &to, t, i);
             if (batch->states)
                 memcpy(row, crnn_row(r, &from, t, i), D * call->state_bytes);
-            if (!top)
-                call->net->kernels->scale(row, crnn_row(r, &mask, t, i), width);
+            call->net->kernels->scale(row, crnn_row(r, &mask, t, i), width);
         }
 }

@@ -156,7 +156,7 @@ INLINE void derive(vf *h, const crnn_affine *a, size_t row, size_t col, int mr, 
 INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, size_t n,
                  bool whole)
 {
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 3; i++)
         if (a->ahead[i]) {
             UNROLL
             for (int r = 0; r < mr; r++) {

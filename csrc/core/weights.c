@@ -67,7 +67,6 @@ static bool add_product(crnn_share *s, const sums *y, const crnn_block *x,
         s->rows->x[r] = column(s, x, y->first_row + r, rows.first);
         s->rows->y[r] = y->first + (y->first_row + r) * y->num_cols * element;
     }
-    crnn_repeat_last(s->rows, n);
     const crnn_affine product = {
         .rows = n,
         .first_col = y->first_col,
@@ -76,7 +75,7 @@ static bool add_product(crnn_share *s, const sums *y, const crnn_block *x,
         .num_terms = 1,
         .start = is_first(s, rows.first) ? NULL : s->rows->y,
         .y = s->rows->y,
-        .ahead = {s->rows->y + CRNN_ROWS_AHEAD},
+        .ahead = {crnn_rows_ahead(s->a, s->rows, n, n * y->num_cols)},
     };
     return crnn_product(&s->lane, &product);
 }
