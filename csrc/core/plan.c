@@ -189,8 +189,10 @@ static bool is_packed(const crnn_network *net, const crnn_plan *plan, size_t use
         return uses >= FEW_USES;
     if (strided_badly || matrix > second_cache(net))
         return uses >= 2 * FEW_USES;
+    if (uses < MANY_USES)
+        return false;
     if (net->kernels->panel(plan->part_rows) * element <= CRNN_LINE)
-        return uses >= MANY_USES && matrix > CRNN_FIRST_CACHE;
+        return matrix > CRNN_FIRST_CACHE;
     return uses >= 4 * MANY_USES && matrix > second_cache(net) / 4 &&
            plan->part_rows > 1;
 }
