@@ -19,6 +19,7 @@ from cases import CASES as FORWARD_CASES
 from cases import Case, spread
 from loops import measure_loops
 from tables import training_tables
+from worker import bind
 
 import crnn
 import crnn.torch
@@ -163,6 +164,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="one case, few rounds")
     parser.add_argument("--json", help="file to write what was measured to")
     options = parser.parse_args()
+    bind(options.threads)  # jax has no other way to be told
     found = measure(options.threads, options.quick)
     print(training_tables(found))
     if options.json:
