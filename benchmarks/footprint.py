@@ -142,7 +142,7 @@ def tables(found):
     return text + (
         "\n\nMemory of a call beyond its input and outputs, two layers, B8 H64. One "
         "direction climbs both layers a span of steps at a time; two directions need "
-        "the whole output of the layer below, T * B * 2H numbers. Up to 32 MiB of it "
+        "the whole output of the layer below, T * B * 2H numbers. Up to 64 MiB of it "
         f"are kept for the next call:\n\n{beyond}"
     )
 

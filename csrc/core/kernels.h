@@ -13,6 +13,9 @@
 #define CRNN_AARCH64
 #endif
 
+/* Bytes of a cache line. */
+#define CRNN_LINE ((size_t)64)
+
 /* One sum of a product: what the rows x add through the matrix w. */
 typedef struct {
     void *const *x;   /* [rows] -> x[k], read only */

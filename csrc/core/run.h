@@ -11,9 +11,6 @@
 
 #include "kernels.h"
 
-/* Bytes of a cache line. */
-#define CRNN_LINE ((size_t)64)
-
 /* Bytes that the first cache has room for, and those of a sequence that the second one
  * keeps beside all else. */
 #define CRNN_FIRST_CACHE ((size_t)32 << 10)

@@ -10,7 +10,6 @@
 /* Matrices of so many rows are beyond the second cache. */
 #define MANY_INPUTS 768
 #define BYTES_AHEAD ((size_t)6 << 10)
-#define CACHE_LINE 64
 
 #ifdef TANH_GROUP
 /* More vectors than registers: they wait in memory, and a loop takes few at a time
@@ -94,10 +93,6 @@ INLINE request request_of(const crnn_affine *a, const crnn_term *term, const rea
                      (ptrdiff_t)((width * mr + a->rows - 1) / a->rows)};
 }
 
-/* Into the second cache: the first has few places for what is on its way, and what is
- * read now waits for one. */
-INLINE void fetch(const void *line) { __builtin_prefetch(line, 0, 2); }
-
 typedef enum { APART, TOGETHER, AHEAD } manner;
 
 /* Add up the products of some inputs.  Together: all x lie side by side, which leaves
@@ -112,7 +107,7 @@ INLINE void accumulate(vf *acc, const real *const *x, ptrdiff_t x_step, const re
         UNROLL
         for (int v = 0; v < nv; v++) {
             wk[v] = load(w + v * VF_N, n, whole || v < nv - 1);
-            if (how == AHEAD && v * sizeof(vf) % CACHE_LINE == 0) {
+            if (how == AHEAD && v * sizeof(vf) % CRNN_LINE == 0) {
                 if (mr == 1)
                     __builtin_prefetch(ask.next + v * sizeof(vf));
                 else
