@@ -54,7 +54,7 @@ STANDARD = {"<assert.h>", "<float.h>", "<limits.h>", "<math.h>", "<stdalign.h>"}
 STANDARD |= {"<stdarg.h>", "<stdatomic.h>", "<stdbool.h>", "<stddef.h>"}
 STANDARD |= {"<stdint.h>", "<stdlib.h>", "<string.h>"}
 SYSTEM = {"<errno.h>", "<pthread.h>", "<sched.h>", "<time.h>", "<unistd.h>", "<fenv.h>"}
-SYSTEM |= {"<fcntl.h>", "<signal.h>"}
+SYSTEM |= {"<fcntl.h>", "<signal.h>", "<sys/mman.h>"}
 VECTORS = {"<immintrin.h>", "<arm_neon.h>"}
 
 

@@ -29,6 +29,12 @@ static inline size_t crnn_share_of(size_t hidden_size, size_t n)
     return ((hidden_size + n - 1) / n + 63) / 64 * 64;
 }
 
+/* Whether a call that multiplies its matrices by so many rows copies them into panels:
+ * where that takes less than it saves, and where products read their transposes
+ * (turned). */
+bool crnn_is_packed(const crnn_network *net, const crnn_plan *plan, size_t uses,
+                    bool turned);
+
 /* The width of the panels that a call's products of so many rows read, no wider than a
  * lane's share; 0 if they read the matrices where they are. */
 size_t crnn_panel_of(const crnn_call *call, size_t rows);

@@ -14,11 +14,6 @@
 /* Of a part of the batch: pointers to them take memory. */
 #define MOST_ROWS ((size_t)1024)
 
-/* Rows that a matrix is multiplied by, and sets of lines of the second cache. */
-#define FEW_USES ((size_t)32)
-#define MANY_USES ((size_t)256)
-#define NUM_SETS ((size_t)1024)
-
 /* Rows of a whole tile, and bytes of dz, which two directions at once keep for all
  * steps. */
 #define TILE_ROWS ((size_t)8)
@@ -147,56 +142,6 @@ static bool keeps_too_much(const crnn_network *net, const crnn_batch *batch,
            rows_of_part(batch->num_rows, threads) >= TILE_ROWS;
 }
 
-/* In bytes. */
-static size_t second_cache(const crnn_network *net)
-{
-    return (size_t)(crnn_has_small_cache(net) ? 512 : 1024) << 10;
-}
-
-static bool is_strided_badly(const crnn_network *net, size_t cols)
-{
-    /* Rows of a matrix some multiples of 64 bytes apart fall into few sets of a cache:
-     * those of one panel must fit into the ways of the second level. */
-    const size_t row = crnn_mul(cols, net->kernels->element);
-    size_t line = CRNN_LINE, together = 1;
-    while (together < NUM_SETS && row % (line * 2) == 0) {
-        line *= 2;
-        together *= 2;
-    }
-    return row % CRNN_LINE == 0 &&
-           net->hidden_size > second_cache(net) / CRNN_LINE / together;
-}
-
-/* Whether copying the matrices into panels takes less than it saves; they have to be
- * copied where products read their transposes. */
-static bool is_packed(const crnn_network *net, const crnn_plan *plan, size_t uses,
-                      bool turned)
-{
-    const size_t H = net->hidden_size, element = net->kernels->element;
-    if (turned)
-        return true;
-    if (plan->schedule == CRNN_COLUMNS)
-        /* A lane's columns of a whole row are too short to be read as a stream. */
-        return uses >= FEW_USES;
-    /* So are those of a tile: no stream beyond the second cache, none where they are a
-     * line, and a poor one where the matrix leaves little of that cache to others. */
-    const size_t matrix = crnn_mul(crnn_mul(H, H), element);
-    const bool strided_badly =
-        is_strided_badly(net, H) ||
-        (net->by_unit && (is_strided_badly(net, net->input_size) ||
-                          is_strided_badly(net, net->num_directions * H)));
-    if (strided_badly && plan->part_rows > 1)
-        return uses >= FEW_USES;
-    if (strided_badly || matrix > second_cache(net))
-        return uses >= 2 * FEW_USES;
-    if (uses < MANY_USES)
-        return false;
-    if (net->kernels->panel(plan->part_rows) * element <= CRNN_LINE)
-        return matrix > CRNN_FIRST_CACHE;
-    return uses >= 4 * MANY_USES && matrix > second_cache(net) / 4 &&
-           plan->part_rows > 1;
-}
-
 static size_t span_steps(const crnn_network *net, size_t rows, size_t T)
 {
     const size_t row = crnn_mul(net->hidden_size, net->kernels->element);
@@ -231,7 +176,7 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
     crnn_plan plan = {.threads = 1, .share = 1, .part_rows = crnn_min(B, MOST_ROWS)};
     plan.parts = B > MOST_ROWS ? (B - 1) / MOST_ROWS + 1 : 1;
     plan.span_steps = span_steps(net, plan.part_rows, T);
-    plan.packed = is_packed(net, &plan, uses, turned);
+    plan.packed = crnn_is_packed(net, &plan, uses, turned);
     if (team->size < 2 || (!team->calm && !team->preferred))
         return plan;
 
@@ -272,7 +217,7 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
         plan.parts = (B - 1) / plan.part_rows + 1;
         plan.span_steps = span_steps(net, plan.part_rows, T);
     }
-    plan.packed = is_packed(net, &plan, uses, turned);
+    plan.packed = crnn_is_packed(net, &plan, uses, turned);
     return plan;
 }
 

@@ -16,65 +16,6 @@ void *crnn_take(crnn_scratch *m, size_t count, size_t size)
     return m->base ? m->base + at : NULL;
 }
 
-size_t crnn_panel_of(const crnn_call *call, size_t rows)
-{
-    const crnn_plan *plan = call->plan;
-    if (!plan->packed)
-        return 0;
-    const size_t lanes = plan->schedule == CRNN_COLUMNS ? plan->threads : 1;
-    return crnn_min(call->net->kernels->panel(crnn_max(rows, 1)),
-                    crnn_share_of(call->net->hidden_size, lanes));
-}
-
-size_t crnn_panels_size(size_t k, size_t cols, size_t panel)
-{
-    return crnn_mul(k, crnn_add(cols, panel - 1) / panel * panel);
-}
-
-crnn_matrix crnn_take_matrix(const crnn_call *call, crnn_scratch *m, const void *from,
-                             size_t k, size_t cols, size_t panel)
-{
-    crnn_matrix matrix = {{.w = from, .w_step = (ptrdiff_t)cols, .k = k, .last = k},
-                          .cols = cols,
-                          .from = from};
-    if (!panel)
-        return matrix;
-    matrix.panels =
-        crnn_take(m, crnn_panels_size(k, cols, panel), call->net->kernels->element);
-    matrix.term.w = matrix.panels;
-    matrix.term.w_step = (ptrdiff_t)panel;
-    matrix.term.panel = panel;
-    return matrix;
-}
-
-static void pack_matrix(const crnn_call *call, const crnn_matrix *matrix)
-{
-    const crnn_kernels *kernels = call->net->kernels;
-    const bool turned = crnn_is_turned(call->net, call->backward);
-    if (matrix->panels)
-        (turned ? kernels->pack_transposed
-                : kernels->pack)(matrix->from, matrix->term.k, matrix->cols,
-                                 matrix->term.panel, matrix->panels);
-}
-
-/* The i-th of some shares: every so many-th matrix. */
-static void pack_share(void *division, size_t i)
-{
-    crnn_division *d = division;
-    const crnn_network *net = d->call.net;
-    const size_t count = 2 * net->num_layers * net->num_directions;
-    for (size_t n = i; n < count; n += d->call.plan->threads) {
-        const crnn_matrices *pair = &d->call.matrices[n / 2];
-        pack_matrix(&d->call, n % 2 ? &pair->hh : &pair->ih);
-    }
-    d->ended[i] = true;
-}
-
-bool crnn_pack_matrices(crnn_division *d)
-{
-    return crnn_run_lanes(d, d->call.plan->threads, false, pack_share);
-}
-
 static void take_run(crnn_division *d, size_t i, crnn_scratch *m)
 {
     crnn_call *call = &d->call;

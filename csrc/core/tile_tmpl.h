@@ -8,8 +8,9 @@
 #define MAX_TILE 16
 
 /* Matrices of so many rows are beyond the second cache. */
-#define MANY_INPUTS 768
+#define MANY_INPUTS 512
 #define BYTES_AHEAD ((size_t)6 << 10)
+#define INPUTS_AHEAD 48
 
 #ifdef TANH_GROUP
 /* More vectors than registers: they wait in memory, and a loop takes few at a time
@@ -78,16 +79,18 @@ typedef struct {
     ptrdiff_t pace;
 } request;
 
-/* What is beyond the second cache a single row waits for; more rows, where a panel
- * begins: each of their tiles asks for its part of the panel after this one. */
+/* What is beyond the second cache a single row waits for, and more rows too where a
+ * tile's columns are a short piece of each row, which no processor foresees.  Where
+ * they are a panel, more rows wait where it begins: each of their tiles asks for its
+ * part of the panel after this one. */
 INLINE request request_of(const crnn_affine *a, const crnn_term *term, const real *w,
                           size_t row, int mr, int nv)
 {
     const size_t width = nv * sizeof(vf), inputs = term->last - term->first;
-    if (mr == 1) {
+    if (mr == 1 || !term->panel) {
         const ptrdiff_t pace = term->w_step * (ptrdiff_t)sizeof *w;
-        return (request){(const char *)w + (ptrdiff_t)(BYTES_AHEAD / width) * pace,
-                         pace};
+        const size_t ahead = mr == 1 ? BYTES_AHEAD / width : INPUTS_AHEAD;
+        return (request){(const char *)w + (ptrdiff_t)ahead * pace, pace};
     }
     return (request){(const char *)w + width * (term->k + inputs * row / a->rows),
                      (ptrdiff_t)((width * mr + a->rows - 1) / a->rows)};
@@ -108,10 +111,13 @@ INLINE void accumulate(vf *acc, const real *const *x, ptrdiff_t x_step, const re
         for (int v = 0; v < nv; v++) {
             wk[v] = load(w + v * VF_N, n, whole || v < nv - 1);
             if (how == AHEAD && v * sizeof(vf) % CRNN_LINE == 0) {
+                /* A line's last byte: what comes before was asked for by the columns
+                 * before, if rows begin within a line. */
+                const char *next = ask.next + v * sizeof(vf) + CRNN_LINE - 1;
                 if (mr == 1)
-                    __builtin_prefetch(ask.next + v * sizeof(vf));
+                    __builtin_prefetch(next);
                 else
-                    fetch(ask.next + v * sizeof(vf));
+                    fetch(next);
             }
         }
         if (how == AHEAD)
@@ -197,7 +203,8 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
             accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
                        TOGETHER, (request){0});
         else if (term->k >= MANY_INPUTS &&
-                 (mr == 1 || (whole && term->panel == (size_t)nv * VF_N)))
+                 (mr == 1 ||
+                  (whole && (!term->panel || term->panel == (size_t)nv * VF_N))))
             accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
                        AHEAD, request_of(a, term, w, row, mr, nv));
         else

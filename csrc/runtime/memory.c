@@ -8,10 +8,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define ALIGNMENT ((size_t)128)
 
-#define PAGE ((size_t)4096)
 #define LARGE ((size_t)4 << 20) /* what NumPy asks huge pages for */
 
 #define LARGEST_SPARE ((size_t)64 << 20) /* more than this is not kept */
@@ -42,9 +42,11 @@ static bool must_fail(void)
 static void ask_for_huge_pages(char *memory, size_t size)
 {
 #ifdef MADV_HUGEPAGE
-    const size_t aside = -(uintptr_t)memory % PAGE;
-    if (size >= LARGE)
-        (void)madvise(memory + aside, size - aside, MADV_HUGEPAGE);
+    if (size < LARGE)
+        return;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE),
+                 aside = -(uintptr_t)memory % page;
+    (void)madvise(memory + aside, size - aside, MADV_HUGEPAGE);
 #else
     (void)memory, (void)size;
 #endif

@@ -1,0 +1,124 @@
+/*
+ * packing.c - the matrices copied into panels of columns: whether, and where to.
+ */
+#include "division.h"
+
+/* Rows that a matrix is multiplied by. */
+#define FEW_USES ((size_t)32)
+#define MANY_USES ((size_t)256)
+
+/* Sets of lines of the second cache; bytes of the third that a matrix finds free. */
+#define NUM_SETS ((size_t)1024)
+#define THIRD_CACHE ((size_t)8 << 20)
+
+/* In bytes. */
+static size_t second_cache(const crnn_network *net)
+{
+    return (size_t)(crnn_has_small_cache(net) ? 512 : 1024) << 10;
+}
+
+static bool is_strided_badly(const crnn_network *net, size_t cols)
+{
+    /* Rows of a matrix some multiples of 64 bytes apart fall into few sets of a cache:
+     * those of one panel must fit into the ways of the second level. */
+    const size_t row = crnn_mul(cols, net->kernels->element);
+    size_t line = CRNN_LINE, together = 1;
+    while (together < NUM_SETS && row % (line * 2) == 0) {
+        line *= 2;
+        together *= 2;
+    }
+    return row % CRNN_LINE == 0 &&
+           net->hidden_size > second_cache(net) / CRNN_LINE / together;
+}
+
+bool crnn_is_packed(const crnn_network *net, const crnn_plan *plan, size_t uses,
+                    bool turned)
+{
+    const size_t H = net->hidden_size, element = net->kernels->element;
+    if (turned)
+        return true;
+    if (plan->schedule == CRNN_COLUMNS)
+        /* A lane's columns of a whole row are too short to be read as a stream. */
+        return uses >= FEW_USES;
+    /* So are those of a tile: no stream beyond the second cache, none where they are a
+     * line, and a poor one where the matrix leaves little of that cache to others.
+     * Several lines, fetched beforehand, are nearly as good if a cache has them. */
+    const bool fetched =
+        plan->part_rows > 1 && net->kernels->lanes * element >= CRNN_LINE;
+    const size_t matrix = crnn_mul(crnn_mul(H, H), element);
+    const bool strided_badly =
+        is_strided_badly(net, H) ||
+        (net->by_unit && (is_strided_badly(net, net->input_size) ||
+                          is_strided_badly(net, net->num_directions * H)));
+    if (fetched && (strided_badly || matrix > second_cache(net)))
+        return uses >= (matrix > THIRD_CACHE ? MANY_USES / 2 : 2 * MANY_USES);
+    if (strided_badly && plan->part_rows > 1)
+        return uses >= FEW_USES;
+    if (strided_badly || matrix > second_cache(net))
+        return uses >= 2 * FEW_USES;
+    if (uses < MANY_USES)
+        return false;
+    if (net->kernels->panel(plan->part_rows) * element <= CRNN_LINE)
+        return matrix > CRNN_FIRST_CACHE;
+    return uses >= 4 * MANY_USES && matrix > second_cache(net) / 4 &&
+           plan->part_rows > 1;
+}
+
+size_t crnn_panel_of(const crnn_call *call, size_t rows)
+{
+    const crnn_plan *plan = call->plan;
+    if (!plan->packed)
+        return 0;
+    const size_t lanes = plan->schedule == CRNN_COLUMNS ? plan->threads : 1;
+    return crnn_min(call->net->kernels->panel(crnn_max(rows, 1)),
+                    crnn_share_of(call->net->hidden_size, lanes));
+}
+
+size_t crnn_panels_size(size_t k, size_t cols, size_t panel)
+{
+    return crnn_mul(k, crnn_add(cols, panel - 1) / panel * panel);
+}
+
+crnn_matrix crnn_take_matrix(const crnn_call *call, crnn_scratch *m, const void *from,
+                             size_t k, size_t cols, size_t panel)
+{
+    crnn_matrix matrix = {{.w = from, .w_step = (ptrdiff_t)cols, .k = k, .last = k},
+                          .cols = cols,
+                          .from = from};
+    if (!panel)
+        return matrix;
+    matrix.panels =
+        crnn_take(m, crnn_panels_size(k, cols, panel), call->net->kernels->element);
+    matrix.term.w = matrix.panels;
+    matrix.term.w_step = (ptrdiff_t)panel;
+    matrix.term.panel = panel;
+    return matrix;
+}
+
+static void pack_matrix(const crnn_call *call, const crnn_matrix *matrix)
+{
+    const crnn_kernels *kernels = call->net->kernels;
+    const bool turned = crnn_is_turned(call->net, call->backward);
+    if (matrix->panels)
+        (turned ? kernels->pack_transposed
+                : kernels->pack)(matrix->from, matrix->term.k, matrix->cols,
+                                 matrix->term.panel, matrix->panels);
+}
+
+/* The i-th of some shares: every so many-th matrix. */
+static void pack_share(void *division, size_t i)
+{
+    crnn_division *d = division;
+    const crnn_network *net = d->call.net;
+    const size_t count = 2 * net->num_layers * net->num_directions;
+    for (size_t n = i; n < count; n += d->call.plan->threads) {
+        const crnn_matrices *pair = &d->call.matrices[n / 2];
+        pack_matrix(&d->call, n % 2 ? &pair->hh : &pair->ih);
+    }
+    d->ended[i] = true;
+}
+
+bool crnn_pack_matrices(crnn_division *d)
+{
+    return crnn_run_lanes(d, d->call.plan->threads, false, pack_share);
+}
