@@ -16,6 +16,10 @@
 /* Bytes of a cache line. */
 #define CRNN_LINE ((size_t)64)
 
+/* Matrices of so many rows are beyond the second cache: a product asks for what it will
+ * come to. */
+#define CRNN_MANY_INPUTS ((size_t)512)
+
 /* One sum of a product: what the rows x add through the matrix w. */
 typedef struct {
     void *const *x;   /* [rows] -> x[k], read only */

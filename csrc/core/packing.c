@@ -37,21 +37,23 @@ bool crnn_is_packed(const crnn_network *net, const crnn_plan *plan, size_t uses,
     const size_t H = net->hidden_size, element = net->kernels->element;
     if (turned)
         return true;
+    /* Several lines of each row, asked for beforehand, are nearly as good as a panel if
+     * a cache has them. */
+    const size_t matrix = crnn_mul(crnn_mul(H, H), element);
+    if (H >= CRNN_MANY_INPUTS && plan->part_rows > 1 &&
+        net->kernels->lanes * element >= CRNN_LINE)
+        return uses >= (matrix > THIRD_CACHE         ? MANY_USES / 2
+                        : matrix > second_cache(net) ? 2 * MANY_USES
+                                                     : 4 * MANY_USES);
     if (plan->schedule == CRNN_COLUMNS)
         /* A lane's columns of a whole row are too short to be read as a stream. */
         return uses >= FEW_USES;
     /* So are those of a tile: no stream beyond the second cache, none where they are a
-     * line, and a poor one where the matrix leaves little of that cache to others.
-     * Several lines, fetched beforehand, are nearly as good if a cache has them. */
-    const bool fetched =
-        plan->part_rows > 1 && net->kernels->lanes * element >= CRNN_LINE;
-    const size_t matrix = crnn_mul(crnn_mul(H, H), element);
+     * line, and a poor one where the matrix leaves little of that cache to others. */
     const bool strided_badly =
         is_strided_badly(net, H) ||
         (net->by_unit && (is_strided_badly(net, net->input_size) ||
                           is_strided_badly(net, net->num_directions * H)));
-    if (fetched && (strided_badly || matrix > second_cache(net)))
-        return uses >= (matrix > THIRD_CACHE ? MANY_USES / 2 : 2 * MANY_USES);
     if (strided_badly && plan->part_rows > 1)
         return uses >= FEW_USES;
     if (strided_badly || matrix > second_cache(net))

@@ -7,8 +7,7 @@
 #define MAX_ROWS 8
 #define MAX_TILE 16
 
-/* Matrices of so many rows are beyond the second cache. */
-#define MANY_INPUTS 512
+/* How far ahead of a single row, and of several. */
 #define BYTES_AHEAD ((size_t)6 << 10)
 #define INPUTS_AHEAD 48
 
@@ -202,7 +201,7 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
         if (together)
             accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
                        TOGETHER, (request){0});
-        else if (term->k >= MANY_INPUTS &&
+        else if (term->k >= CRNN_MANY_INPUTS &&
                  (mr == 1 ||
                   (whole && (!term->panel || term->panel == (size_t)nv * VF_N))))
             accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
