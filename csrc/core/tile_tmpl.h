@@ -7,9 +7,11 @@
 #define MAX_ROWS 8
 #define MAX_TILE 16
 
-/* How far ahead of a single row, and of several. */
-#define BYTES_AHEAD ((size_t)6 << 10)
+/* How far ahead of a single row, and of several, and from how many inputs on a single
+ * one asks: it reads a matrix that fills the second cache as fast as ever. */
+#define BYTES_AHEAD ((size_t)8 << 10)
 #define INPUTS_AHEAD 48
+#define MORE_INPUTS ((size_t)640)
 
 #ifdef TANH_GROUP
 /* More vectors than registers: they wait in memory, and a loop takes few at a time
@@ -78,15 +80,23 @@ typedef struct {
     ptrdiff_t pace;
 } request;
 
-/* What is beyond the second cache a single row waits for, and more rows too where a
- * tile's columns are a short piece of each row, which no processor foresees.  Where
- * they are a panel, more rows wait where it begins: each of their tiles asks for its
- * part of the panel after this one. */
+/* Whether a tile asks for what it comes to: a single row for its part of each row of w,
+ * unless it lies in panels, which are one stream; more rows for the short piece of each
+ * that they read, which no processor foresees, or where a panel is as wide as they are
+ * for their part of the next one. */
+INLINE bool asks_ahead(const crnn_term *term, int mr, int nv, bool whole)
+{
+    if (mr == 1)
+        return term->k >= MORE_INPUTS && !term->panel;
+    return term->k >= CRNN_MANY_INPUTS && whole &&
+           (!term->panel || term->panel == (size_t)nv * VF_N);
+}
+
 INLINE request request_of(const crnn_affine *a, const crnn_term *term, const real *w,
                           size_t row, int mr, int nv)
 {
     const size_t width = nv * sizeof(vf), inputs = term->last - term->first;
-    if (mr == 1 || !term->panel) {
+    if (!term->panel) {
         const ptrdiff_t pace = term->w_step * (ptrdiff_t)sizeof *w;
         const size_t ahead = mr == 1 ? BYTES_AHEAD / width : INPUTS_AHEAD;
         return (request){(const char *)w + (ptrdiff_t)ahead * pace, pace};
@@ -109,15 +119,10 @@ INLINE void accumulate(vf *acc, const real *const *x, ptrdiff_t x_step, const re
         UNROLL
         for (int v = 0; v < nv; v++) {
             wk[v] = load(w + v * VF_N, n, whole || v < nv - 1);
-            if (how == AHEAD && v * sizeof(vf) % CRNN_LINE == 0) {
-                /* A line's last byte: what comes before was asked for by the columns
-                 * before, if rows begin within a line. */
-                const char *next = ask.next + v * sizeof(vf) + CRNN_LINE - 1;
-                if (mr == 1)
-                    __builtin_prefetch(next);
-                else
-                    fetch(next);
-            }
+            /* A line's last byte: what comes before was asked for by the columns
+             * before, if rows begin within a line. */
+            if (how == AHEAD && v * sizeof(vf) % CRNN_LINE == 0)
+                fetch(ask.next + v * sizeof(vf) + CRNN_LINE - 1);
         }
         if (how == AHEAD)
             ask.next += ask.pace;
@@ -201,9 +206,7 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
         if (together)
             accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
                        TOGETHER, (request){0});
-        else if (term->k >= CRNN_MANY_INPUTS &&
-                 (mr == 1 ||
-                  (whole && (!term->panel || term->panel == (size_t)nv * VF_N))))
+        else if (asks_ahead(term, mr, nv, whole))
             accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
                        AHEAD, request_of(a, term, w, row, mr, nv));
         else
