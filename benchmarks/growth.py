@@ -37,7 +37,14 @@ AXES = {
     "H": (
         "2^20 multiply-adds of T16 B8, I = H",
         lambda c: c.flop / 2**21,
-        series((16, 32, 64, 128, 256, 512, 1024), lambda H: Case("", 16, 8, H, H)),
+        series(
+            (16, 32, 64, 128, 256, 512, 1024, 2048), lambda H: Case("", 16, 8, H, H)
+        ),
+    ),
+    "B, wide": (
+        "2^20 multiply-adds of T4 H1024",
+        lambda c: c.flop / 2**21,
+        series((1, 2, 4, 8, 32), lambda B: Case("", 4, B, 1024, 1024)),
     ),
     "L": (
         "layer and step of T64 B8 H64",

@@ -49,6 +49,14 @@ class Machine:
         recurrent = 2 * case.L * case.D * case.H**2 * rows(case).sum()
         return steps + (case.flop - recurrent) / (self.peak * threads)
 
+    def training_limit(self, case, threads=1):
+        """The same for a forward and a backward pass.
+
+        Back through time a step multiplies by W_hh and reads it as forward, and inputs
+        take as much as their projection; gradients of parameters meet no such bound.
+        """
+        return 2 * self.limit(case, threads) + case.flop / (self.peak * threads)
+
     def __str__(self):
         rates = zip(LEVELS, self.rates, strict=True)
         return f"FMA {self.peak / 1e9:.0f} GF/s, read GB/s " + ", ".join(

@@ -113,10 +113,10 @@ def loop_cells(row):
     return [row["loop"], *shown, f"{min(plain) / min(ours):.2f}"]
 
 
-def training_cells(row, peak, threads):
+def training_cells(row):
     """us a step, the least of all rounds."""
     least = {name: min(times) for name, times in row["seconds"].items()}
-    limit = row["flop"] / (peak * threads)
+    limit = row["limit"]
     shown = [micros(least[n]) if n in least else "-" for n in ("torch", "jax")]
     shown += [micros(limit), micros(least["crnn.torch"]), micros(least["rnn.vjp"])]
     ratios = (
@@ -129,13 +129,13 @@ def training_cells(row, peak, threads):
 
 def training_tables(found):
     """Both tables in Markdown."""
-    peak, threads = found["peak"], found["threads"]
-    rows = [training_cells(row, peak, threads) for row in found["cases"]]
+    rows = [training_cells(row) for row in found["cases"]]
     loops = [loop_cells(row) for row in found["loops"]]
     return "\n\n".join(
         (
-            f"us a step, forward and backward, threads: {threads}; `limit` is "
-            "three times the forward flop at the FMA peak.",
+            f"us a step, forward and backward, threads: {found['threads']}; `limit` is "
+            "three times the forward flop at the FMA peak, or where that takes longer "
+            "two readings of W_hh a step.",
             markdown_table(TRAINING, rows),
             "Whole training loops, ms, median; the ratio is that of the least times.",
             markdown_table(("loop", "torch", "crnn", "torch / crnn"), loops),

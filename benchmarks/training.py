@@ -129,8 +129,8 @@ def contestants(case):
     return runs
 
 
-def measure_cases(cases, rounds, seconds):
-    """[{case, seconds: {name: [s]}, flop}]"""
+def measure_cases(cases, machine, threads, rounds, seconds):
+    """[{case, seconds: {name: [s]}, limit: s}]"""
     rows = []
     for case in cases:
         runs = contestants(case)
@@ -138,7 +138,7 @@ def measure_cases(cases, rounds, seconds):
         rows.append(
             {
                 "case": case.name,
-                "flop": 3 * case.flop,
+                "limit": machine.training_limit(case, threads),
                 "seconds": dict(zip(runs, times, strict=True)),
             }
         )
@@ -149,11 +149,11 @@ def measure(threads=1, quick=False):
     """Everything, as training_tables() and JSON take it."""
     torch.set_num_threads(threads)
     rounds, seconds = (3, 0.002) if quick else (9, 0.05)
+    cases, machine = CASES[:1] if quick else CASES, limits.measure(cores=threads)
     with crnn.threads(threads):
         return {
             "threads": threads,
-            "peak": limits.measure(cores=threads).peak,
-            "cases": measure_cases(CASES[:1] if quick else CASES, rounds, seconds),
+            "cases": measure_cases(cases, machine, threads, rounds, seconds),
             "loops": measure_loops(rounds),
         }
 
