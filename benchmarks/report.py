@@ -94,6 +94,8 @@ BETWEEN = """\
   that has room for it; blocks of its very size are read, in GB/s, at
   {rates}:
   they lie in pages as they come, and some sets of the cache are full before others.
+  A level's rate is that of half of it. Of a third cache that others use too so much is
+  slower than one matrix, and H = 1024 may stay below its limit.
 - The peak is that of multiply-adds in registers alone, at the clock that they allow.
 - With few inputs or units a vector's 16 lanes and a tile's registers are partly empty.
 - Cores at work together share the third cache and the power. Of what one has alone it

@@ -202,6 +202,21 @@ def test_no_call_leaks():
         assert _core.allocations() == allocations, name
 
 
+@pytest.mark.skipif(UNDER_ASAN, reason="its allocator keeps freed blocks apart")
+def test_the_memory_of_a_wide_call_is_kept_for_the_next():
+    """New pages for 18 MB of matrices would take longer than the rest."""
+    resource = pytest.importorskip("resource", reason="this system has no rusage")
+
+    def page_faults():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+    net, x = crnn.RNN(1500, 1500), draw(16, 8, 1500)
+    net(x)
+    before = page_faults()
+    net(x)
+    assert page_faults() - before < 1000
+
+
 NO_MEMORY = """
 import faulthandler, gc, sys
 faulthandler.enable()
