@@ -53,10 +53,9 @@ static void hand_up_share(void *division, size_t i)
 
 static bool divide_directions(crnn_division *d)
 {
-    const size_t L = d->call.net->num_layers;
-    for (size_t layer = 0; layer < L; layer++) {
-        const bool masked = d->call.batch->masks && layer + 1 < L;
-        const size_t shares = masked ? d->call.plan->threads : 0;
+    for (size_t layer = 0; layer < d->call.net->num_layers; layer++) {
+        const size_t shares =
+            crnn_is_masked(&d->call, layer) ? d->call.plan->threads : 0;
         d->stage = (crnn_stage){.layer = layer, .last = d->call.num_steps};
         if (!crnn_run_lanes(d, 2, false, run_direction) ||
             !crnn_run_lanes(d, shares, false, hand_up_share))

@@ -40,8 +40,7 @@ bool crnn_is_packed(const crnn_network *net, const crnn_plan *plan, size_t uses,
     /* Several lines of each row, asked for beforehand, are nearly as good as a panel if
      * a cache has them. */
     const size_t matrix = crnn_mul(crnn_mul(H, H), element);
-    if (H >= CRNN_MANY_INPUTS && plan->part_rows > 1 &&
-        net->kernels->lanes * element >= CRNN_LINE)
+    if (H >= CRNN_MANY_INPUTS && plan->part_rows > 1 && crnn_has_wide_vectors(net))
         return uses >= (matrix > THIRD_CACHE         ? MANY_USES / 2
                         : matrix > second_cache(net) ? 2 * MANY_USES
                                                      : 4 * MANY_USES);

@@ -92,11 +92,23 @@ static inline bool crnn_is_turned(const crnn_network *net, bool backward)
     return net->by_unit != backward;
 }
 
+/* Whether a vector is a whole cache line. */
+static inline bool crnn_has_wide_vectors(const crnn_network *net)
+{
+    return net->kernels->lanes * net->kernels->element >= CRNN_LINE;
+}
+
 /* Whether the second cache is of 512 KiB or less: as a rule it is of 1 MiB or more
  * where vectors are whole lines. */
 static inline bool crnn_has_small_cache(const crnn_network *net)
 {
-    return net->kernels->lanes * net->kernels->element < CRNN_LINE;
+    return !crnn_has_wide_vectors(net);
+}
+
+/* Whether dropout stands between a layer and the next. */
+static inline bool crnn_is_masked(const crnn_call *c, size_t layer)
+{
+    return c->batch->masks && layer + 1 < c->net->num_layers;
 }
 
 /* Whether the states of a layer are more than will stay in the second cache. */

@@ -281,7 +281,7 @@ void crnn_hand_up(const crnn_run *r, const crnn_stage *stage)
     const crnn_call *call = r->call;
     const crnn_batch *batch = call->batch;
     const size_t D = call->net->num_directions, width = D * call->net->hidden_size;
-    if (!batch->masks || stage->layer + 1 == call->net->num_layers)
+    if (!crnn_is_masked(call, stage->layer))
         return;
     const crnn_sequence from = output_of(r, stage->layer, stage->first),
                         to = input_of(r, stage->layer + 1, stage->first),
