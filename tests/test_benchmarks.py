@@ -156,6 +156,22 @@ def test_an_engine_that_is_missing_or_dies_gives_a_reason(benchmarks):
     player.close()
 
 
+@pytest.fixture
+def machine(benchmarks):
+    """256 GF/s; it reads 516, 249, 109 and 58 GB/s."""
+    from limits import Machine
+
+    sizes, rates = (48 << 10, 1 << 20, 32 << 20), (516e9, 249e9, 109e9, 58e9)
+    return Machine(256e9, sizes, rates)
+
+
+def case_of(name):
+    from cases import CASES
+
+    [found] = [c for c in CASES if c.name == name]
+    return found
+
+
 @source_tree
 @pytest.mark.parametrize(
     ("case", "threads", "us"),
@@ -168,15 +184,24 @@ def test_an_engine_that_is_missing_or_dies_gives_a_reason(benchmarks):
         ("ragged T1..256 B32 H256", 1, 4200),
     ],
 )
-def test_limits(benchmarks, case, threads, us):
-    """Of a machine of 256 GF/s that reads 516, 249, 109 and 58 GB/s."""
-    from cases import CASES
-    from limits import Machine
+def test_limits(machine, case, threads, us):
+    assert machine.limit(case_of(case), threads) * 1e6 == pytest.approx(us, rel=0.02)
 
-    sizes, rates = (48 << 10, 1 << 20, 32 << 20), (516e9, 249e9, 109e9, 58e9)
-    machine = Machine(256e9, sizes, rates)
-    [found] = [c for c in CASES if c.name == case]
-    assert machine.limit(found, threads) * 1e6 == pytest.approx(us, rel=0.02)
+
+@source_tree
+@pytest.mark.parametrize(
+    ("case", "threads", "us"),
+    [
+        ("T16 B1 H64", 1, 3.1),
+        ("T128 B1 H256", 1, 532),
+        ("T128 B1 H256", 2, 266),
+        ("T128 B32 H256", 1, 12568),
+        ("bidirectional T128 B32 H256", 2, 12568),
+    ],
+)
+def test_training_limits(machine, case, threads, us):
+    found = machine.training_limit(case_of(case), threads)
+    assert found * 1e6 == pytest.approx(us, rel=0.02)
 
 
 @source_tree
