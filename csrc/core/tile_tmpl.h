@@ -92,8 +92,9 @@ INLINE bool asks_ahead(const crnn_term *term, int mr, int nv, bool whole)
            (!term->panel || term->panel == (size_t)nv * VF_N);
 }
 
+/* From an input on, where w stands. */
 INLINE request request_of(const crnn_affine *a, const crnn_term *term, const real *w,
-                          size_t row, int mr, int nv)
+                          size_t row, size_t input, int mr, int nv)
 {
     const size_t width = nv * sizeof(vf), inputs = term->last - term->first;
     if (!term->panel) {
@@ -101,8 +102,20 @@ INLINE request request_of(const crnn_affine *a, const crnn_term *term, const rea
         const size_t ahead = mr == 1 ? BYTES_AHEAD / width : INPUTS_AHEAD;
         return (request){(const char *)w + (ptrdiff_t)ahead * pace, pace};
     }
-    return (request){(const char *)w + width * (term->k + inputs * row / a->rows),
-                     (ptrdiff_t)((width * mr + a->rows - 1) / a->rows)};
+    const size_t pace = (width * mr + a->rows - 1) / a->rows;
+    return (request){(const char *)w + width * (term->k + inputs * row / a->rows) -
+                         (input - term->first) * (width - pace),
+                     (ptrdiff_t)pace};
+}
+
+/* Ask for so many vectors by the last byte of each line: what comes before was asked
+ * for by the columns before, if rows begin within a line. */
+INLINE void fetch_vectors(const char *next, int nv)
+{
+    UNROLL
+    for (int v = 0; v < nv; v++)
+        if (v * sizeof(vf) % CRNN_LINE == 0)
+            fetch(next + v * sizeof(vf) + CRNN_LINE - 1);
 }
 
 typedef enum { APART, TOGETHER, AHEAD } manner;
@@ -110,22 +123,19 @@ typedef enum { APART, TOGETHER, AHEAD } manner;
 /* Add up the products of some inputs.  Together: all x lie side by side, which leaves
  * one pointer to them; ahead: asking for what will be read later. */
 INLINE void accumulate(vf *acc, const real *const *x, ptrdiff_t x_step, const real *w,
-                       ptrdiff_t w_step, size_t first, size_t last, int mr, int nv,
-                       size_t n, bool whole, manner how, request ask)
+                       ptrdiff_t w_step, size_t inputs, int mr, int nv, size_t n,
+                       bool whole, manner how, request ask)
 {
-    const real *side = x[0] + (ptrdiff_t)first * x_step;
-    for (size_t k = first; k < last; k++, w += w_step, side += x_step) {
+    const real *side = x[0];
+    for (size_t k = 0; k < inputs; k++, w += w_step, side += x_step) {
         vf wk[MAX_TILE];
         UNROLL
-        for (int v = 0; v < nv; v++) {
+        for (int v = 0; v < nv; v++)
             wk[v] = load(w + v * VF_N, n, whole || v < nv - 1);
-            /* A line's last byte: what comes before was asked for by the columns
-             * before, if rows begin within a line. */
-            if (how == AHEAD && v * sizeof(vf) % CRNN_LINE == 0)
-                fetch(ask.next + v * sizeof(vf) + CRNN_LINE - 1);
-        }
-        if (how == AHEAD)
+        if (how == AHEAD) {
+            fetch_vectors(ask.next, nv);
             ask.next += ask.pace;
+        }
         UNROLL
         for (int r = 0; r < mr; r++) {
             const vf xk =
@@ -135,6 +145,34 @@ INLINE void accumulate(vf *acc, const real *const *x, ptrdiff_t x_step, const re
                 acc[r * nv + v] = vf_fma(xk, wk[v], acc[r * nv + v]);
         }
     }
+}
+
+/* The same of a term from one input to another. */
+INLINE void add_term(vf *acc, const crnn_affine *a, const crnn_term *term, size_t row,
+                     size_t col, size_t first, size_t last, int mr, int nv, size_t n,
+                     bool whole)
+{
+    const ptrdiff_t x_step = term->x_step, w_step = term->w_step;
+    const size_t aside = term->panel ? col % term->panel : col;
+    const real *w = (const real *)term->w + (col - aside) * term->k + aside +
+                    (ptrdiff_t)first * w_step,
+               *x[MAX_ROWS];
+    bool together = mr > 1 && x_step != 1;
+    UNROLL
+    for (int r = 0; r < mr; r++) {
+        x[r] = (const real *)term->x[row + r] + (ptrdiff_t)first * x_step;
+        together = together && x[r] == x[0] + r;
+    }
+    const size_t inputs = last - first;
+    if (together)
+        accumulate(acc, x, x_step, w, w_step, inputs, mr, nv, n, whole, TOGETHER,
+                   (request){0});
+    else if (asks_ahead(term, mr, nv, whole))
+        accumulate(acc, x, x_step, w, w_step, inputs, mr, nv, n, whole, AHEAD,
+                   request_of(a, term, w, row, first, mr, nv));
+    else
+        accumulate(acc, x, x_step, w, w_step, inputs, mr, nv, n, whole, APART,
+                   (request){0});
 }
 
 /* Times the derivative of the activation that gave the states. */
@@ -154,6 +192,24 @@ INLINE void derive(vf *h, const crnn_affine *a, size_t row, size_t col, int mr, 
     }
 }
 
+INLINE bool is_ahead(const crnn_affine *a)
+{
+    return a->ahead[0] || a->ahead[1] || a->ahead[2];
+}
+
+/* Ask for a row of each of what will be read or written later.  For its last line
+ * twice: of two requests side by side a processor may drop one (Zen 5: back through
+ * time, 1.4 times the limit instead of 1.2, by where rows begin). */
+INLINE void fetch_row(const crnn_affine *a, size_t row, size_t col, int nv)
+{
+    for (int i = 0; i < 3; i++)
+        if (a->ahead[i]) {
+            const real *next = (const real *)a->ahead[i][row] + col;
+            fetch_vectors((const char *)next, nv);
+            fetch(next + nv * VF_N - 1);
+        }
+}
+
 /*
  * One tile of crnn_affine in registers: mr rows by nv vectors of columns, the last of n
  * columns.  mr, nv and whole (n is VF_N) are constants wherever this is inlined.
@@ -161,18 +217,6 @@ INLINE void derive(vf *h, const crnn_affine *a, size_t row, size_t col, int mr, 
 INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, size_t n,
                  bool whole)
 {
-    for (int i = 0; i < 3; i++)
-        if (a->ahead[i]) {
-            UNROLL
-            for (int r = 0; r < mr; r++) {
-                const real *next = (const real *)a->ahead[i][row + r] + col;
-                UNROLL
-                for (int v = 0; v < nv; v++)
-                    fetch(next + v * VF_N);
-                fetch(next + nv * VF_N - 1); /* where it ends, if it is not aligned */
-            }
-        }
-
     vf acc[MAX_TILE];
     UNROLL
     for (int v = 0; v < nv; v++) {
@@ -191,27 +235,18 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
 
     for (size_t i = 0; i < a->num_terms; i++) {
         const crnn_term *term = &a->terms[i];
-        const size_t aside = term->panel ? col % term->panel : col;
-        const real *w = (const real *)term->w + (col - aside) * term->k + aside +
-                        (ptrdiff_t)term->first * term->w_step,
-                   *x[MAX_ROWS];
-        const ptrdiff_t x_step = term->x_step, w_step = term->w_step;
-        bool together = mr > 1 && x_step != 1;
-        UNROLL
-        for (int r = 0; r < mr; r++) {
-            x[r] = term->x[row + r];
-            together = together && x[r] == x[0] + r;
+        const size_t inputs = term->last - term->first;
+        /* One row is asked for, then comes a part of the inputs: all at once would keep
+         * what the product itself waits for. */
+        const bool fetches = i + 1 == a->num_terms && is_ahead(a);
+        size_t first = term->first, last = term->last;
+        for (int r = 0; r < (fetches ? mr : 1); r++, first = last) {
+            if (fetches) {
+                fetch_row(a, row + r, col, nv);
+                last = term->first + inputs * (r + 1) / mr;
+            }
+            add_term(acc, a, term, row, col, first, last, mr, nv, n, whole);
         }
-        const size_t k_end = term->last;
-        if (together)
-            accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
-                       TOGETHER, (request){0});
-        else if (asks_ahead(term, mr, nv, whole))
-            accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
-                       AHEAD, request_of(a, term, w, row, mr, nv));
-        else
-            accumulate(acc, x, x_step, w, w_step, term->first, k_end, mr, nv, n, whole,
-                       APART, (request){0});
     }
 
     /* A copy: accumulators in memory would be stored in every turn of the loop. */
