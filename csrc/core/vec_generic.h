@@ -8,8 +8,7 @@
 #define VF_N 1
 /* Tiles of the matrix product as X(rows, vectors): rows fall one by one, and vectors
  * with each number of rows, both to 1. */
-#define VF_TILES(X)                                                                    \
-    X(4, 2) X(4, 1) X(3, 2) X(3, 1) X(2, 4) X(2, 1) X(1, 8) X(1, 4) X(1, 2) X(1, 1)
+#define VF_TILES(X) X(2, 4) X(2, 1) X(1, 4) X(1, 1)
 
 #if CRNN_REAL_BITS == 32
 typedef float real;
