@@ -8,6 +8,10 @@
  * cache, and the sums are written for each. */
 #define MOST_ROWS ((size_t)512)
 
+/* Bytes of dz, where it is not in panels, that products go through together: each tile
+ * of columns reads them again, from the second cache. */
+#define BLOCK_BYTES ((size_t)256 << 10)
+
 /* From so many rows on, turning sums back takes little beside adding them up. */
 #define MANY_ROWS ((size_t)1024)
 
@@ -139,10 +143,13 @@ static bool add_units(crnn_share *s, interval units, interval rows)
 bool crnn_run_weights(crnn_share *s)
 {
     const crnn_adjoint *a = s->a;
-    const size_t panel = a->gradients.panel ? a->gradients.panel : s->last_unit;
+    const size_t unit_bytes =
+        crnn_min(MOST_ROWS, a->num_rows) * a->d.call.net->kernels->element;
+    const size_t panel =
+        a->gradients.panel ? a->gradients.panel : BLOCK_BYTES / unit_bytes / 16 * 16;
     for (size_t first = 0; first < a->num_rows; first += MOST_ROWS) {
         const interval rows = {first, crnn_min(first + MOST_ROWS, a->num_rows)};
-        /* By panels of dz, if there are: they stay in cache for all products. */
+        /* Panels or blocks of dz stay in cache for all products. */
         for (size_t unit = s->first_unit, n; unit < s->last_unit; unit += n) {
             n = crnn_min(panel - unit % panel, s->last_unit - unit);
             if (!add_units(s, (interval){unit, unit + n}, rows))
