@@ -30,8 +30,10 @@ typedef struct {
     void **start, **h;
 } crnn_step;
 
-/* Rows that a product fetches before it comes to them: those of a tile, or more. */
+/* Rows that a product fetches before it comes to them: those of a tile, or more; and of
+ * how many rows a span is that are worth it: a tile stops for each that it fetches. */
 #define CRNN_ROWS_AHEAD ((size_t)8)
+#define CRNN_ROWS_WORTH ((size_t)128)
 
 /* Pointers to the rows of a product, of as many as it takes up at once, and to those
  * that are fetched meanwhile; y has CRNN_ROWS_AHEAD more. */
@@ -140,12 +142,13 @@ typedef struct {
 } crnn_share;
 
 /* Where a product finds the rows that it fetches for later tiles, the last of n again
- * and again; NULL if it is of so few elements that it would not wait for them. */
+ * and again; NULL if it is so small that it would not wait for them. */
 static inline void *const *crnn_rows_ahead(const crnn_adjoint *a,
                                            const crnn_pointers *rows, size_t n,
                                            size_t elements)
 {
-    if (elements * a->d.call.net->kernels->element <= CRNN_FIRST_CACHE)
+    if (elements * a->d.call.net->kernels->element <= CRNN_FIRST_CACHE ||
+        a->num_rows < CRNN_ROWS_WORTH)
         return NULL;
     for (size_t i = 0; i < CRNN_ROWS_AHEAD; i++)
         rows->y[n + i] = rows->y[n - 1];

@@ -7,9 +7,7 @@
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else
-/* Tuned for processors for which GCC spills no integer to a vector register: back from
- * there it comes behind the multiply-adds that wait. */
-#pragma GCC target("avx2,fma,tune=haswell")
+#pragma GCC target("avx2,fma")
 #endif
 #define CRNN_ISA avx2
 #define CRNN_REAL_BITS 32

@@ -8,9 +8,7 @@
 #pragma clang attribute push(__attribute__((target("avx512f,fma"))),                   \
                              apply_to = function)
 #else
-/* Tuned for processors for which GCC spills no integer to a vector register: back from
- * there it comes behind the multiply-adds that wait. */
-#pragma GCC target("avx512f,fma,tune=skylake-avx512")
+#pragma GCC target("avx512f,fma")
 #endif
 #define CRNN_ISA avx512
 #define CRNN_REAL_BITS 64

@@ -28,9 +28,14 @@ INLINE vf load(const real *p, size_t n, bool whole)
 #include "cells/rnn.h"
 #include "tile_tmpl.h"
 
+/* Attributes of the tiles, where an instruction set has any. */
+#ifndef VF_TILE
+#define VF_TILE
+#endif
+
 #define DEFINE_TILE(mr, nv)                                                            \
-    static void tile_##mr##x##nv(const crnn_affine *a, size_t row, size_t col,         \
-                                 size_t n)                                             \
+    VF_TILE static void tile_##mr##x##nv(const crnn_affine *a, size_t row, size_t col, \
+                                         size_t n)                                     \
     {                                                                                  \
         if (VF_N == 1 || n == VF_N)                                                    \
             tile(a, row, col, mr, nv, n, true);                                        \
