@@ -45,10 +45,11 @@ typedef struct {
     const void *b_ih;    /* [cols] */
     const void *b_hh;    /* [cols] */
     void *const *y;      /* [rows] -> y[cols] */
+    void *const *copy;   /* [rows] -> what y gets, once more, or NULL */
     void *const *states; /* [rows] -> h[cols], or NULL */
     /* [rows] -> [cols] that will be read or written later, or NULL: to be fetched into
      * the second cache while this product goes on. */
-    void *const *ahead[3];
+    void *const *ahead[2];
     crnn_activation activation;
 } crnn_affine;
 

@@ -41,7 +41,7 @@ static bool piece(crnn_lane *lane, const crnn_affine *a, size_t k)
 static bool by_inputs(crnn_lane *lane, crnn_affine a, size_t most)
 {
     const crnn_activation activation = a.activation;
-    void *const *states = a.states;
+    void *const *states = a.states, *const *copy = a.copy;
     const crnn_term terms[2] = {a.terms[0], a.terms[1]};
     const size_t num_terms = a.num_terms;
     a.num_terms = 1;
@@ -53,6 +53,7 @@ static bool by_inputs(crnn_lane *lane, crnn_affine a, size_t most)
             const bool done = i + 1 == num_terms && a.terms[0].last == terms[i].last;
             a.activation = done ? activation : CRNN_IDENTITY;
             a.states = done ? states : NULL;
+            a.copy = done ? copy : NULL;
             if (!piece(lane, &a, a.terms[0].last - first))
                 return false;
             a.start = a.y;
@@ -81,8 +82,9 @@ bool crnn_product(crnn_lane *lane, const crnn_affine *a)
             part.last_col = crnn_min(col + cols, a->last_col);
             part.y += row;
             part.start += part.start ? row : 0;
+            part.copy += part.copy ? row : 0;
             part.states += part.states ? row : 0;
-            for (size_t i = 0; i < 3; i++)
+            for (size_t i = 0; i < 2; i++)
                 part.ahead[i] += part.ahead[i] ? row : 0;
             for (size_t i = 0; i < part.num_terms; i++)
                 part.terms[i].x += row;

@@ -129,7 +129,7 @@ static void begin_steps(crnn_affine *a, const crnn_lane *lane, const crnn_span *
 {
     begin(a, lane, s);
     a->start = hoisted ? lane->y : NULL;
-    a->ahead[2] = s->copy.view.data && crnn_is_far(lane->run->call) ? lane->copy : NULL;
+    a->copy = s->copy.view.data ? lane->copy : NULL;
     a->activation = lane->run->call->net->activation;
     if (!hoisted)
         add_inputs(a, lane, s);
@@ -202,8 +202,6 @@ static bool run_steps(crnn_lane *lane, const crnn_span *s, bool hoisted)
             return false;
         /* Others may still read from hn what this step writes to it. */
         crnn_meet(lane, n);
-        for (size_t row = 0; row < n && s->copy.view.data; row++)
-            copy_row(lane, row, lane->copy[row]);
         keep(lane, s, i + 1 == steps ? 0 : crnn_rows_active(r, next), n);
         void **written = lane->y;
         lane->y = lane->h;

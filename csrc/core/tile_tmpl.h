@@ -198,17 +198,33 @@ INLINE void derive(vf *h, const crnn_affine *a, size_t row, size_t col, int mr, 
     }
 }
 
-INLINE bool is_ahead(const crnn_affine *a)
-{
-    return a->ahead[0] || a->ahead[1] || a->ahead[2];
-}
+INLINE bool is_ahead(const crnn_affine *a) { return a->ahead[0] || a->ahead[1]; }
 
 /* Ask for a row of each of what will be read or written later. */
 INLINE void fetch_row(const crnn_affine *a, size_t row, size_t col, int nv)
 {
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 2; i++)
         if (a->ahead[i])
             fetch_vectors((const char *)((const real *)a->ahead[i][row] + col), nv);
+}
+
+/* Write the tile to its place in some rows. */
+INLINE void leave(const vf *h, void *const *rows, size_t row, size_t col, int mr,
+                  int nv, size_t n, bool whole)
+{
+    real *y[MAX_ROWS];
+    UNROLL
+    for (int r = 0; r < mr; r++)
+        y[r] = (real *)rows[row + r] + col;
+    UNROLL
+    for (int r = 0; r < mr; r++) {
+        UNROLL
+        for (int v = 0; v < nv; v++)
+            if (whole || v < nv - 1)
+                vf_store(y[r] + v * VF_N, h[r * nv + v]);
+            else
+                vf_storen(y[r] + v * VF_N, h[r * nv + v], n);
+    }
 }
 
 /*
@@ -259,17 +275,7 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
         derive(h, a, row, col, mr, nv, n, whole);
     else
         finish(h, mr * nv, whole, a->activation);
-    real *y[MAX_ROWS];
-    UNROLL
-    for (int r = 0; r < mr; r++)
-        y[r] = (real *)a->y[row + r] + col;
-    UNROLL
-    for (int r = 0; r < mr; r++) {
-        UNROLL
-        for (int v = 0; v < nv; v++)
-            if (whole || v < nv - 1)
-                vf_store(y[r] + v * VF_N, h[r * nv + v]);
-            else
-                vf_storen(y[r] + v * VF_N, h[r * nv + v], n);
-    }
+    leave(h, a->y, row, col, mr, nv, n, whole);
+    if (a->copy)
+        leave(h, a->copy, row, col, mr, nv, n, whole);
 }
