@@ -198,7 +198,7 @@ INLINE void derive(vf *h, const crnn_affine *a, size_t row, size_t col, int mr, 
     }
 }
 
-INLINE bool is_ahead(const crnn_affine *a) { return a->ahead[0] || a->ahead[1]; }
+INLINE bool looks_ahead(const crnn_affine *a) { return a->ahead[0] || a->ahead[1]; }
 
 /* Ask for a row of each of what will be read or written later. */
 INLINE void fetch_row(const crnn_affine *a, size_t row, size_t col, int nv)
@@ -250,20 +250,22 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
                     : bias;
     }
 
+    /* Ask for one row, then take up a part of the inputs: all rows at once would keep
+     * what the product itself waits for.  Rows and columns at an edge are few, and a
+     * row alone is foreseen. */
+    const bool large = whole && mr * nv >= MAX_TILE / 2;
     for (size_t i = 0; i < a->num_terms; i++) {
         const crnn_term *term = &a->terms[i];
         const size_t inputs = term->last - term->first;
-        /* One row is asked for, then comes a part of the inputs: all at once would keep
-         * what the product itself waits for. */
-        const bool fetches = i + 1 == a->num_terms && is_ahead(a);
-        size_t first = term->first, last = term->last;
-        for (int r = 0; r < (fetches ? mr : 1); r++, first = last) {
-            if (fetches) {
-                fetch_row(a, row + r, col, nv);
-                last = term->first + inputs * (r + 1) / mr;
-            }
-            add_term(acc, a, term, row, col, first, last, mr, nv, n, whole);
+        const bool fetches = mr > 1 && i + 1 == a->num_terms && looks_ahead(a);
+        for (int r = 0; fetches && r < mr; r++) {
+            fetch_row(a, row + r, col, nv);
+            if (large)
+                add_term(acc, a, term, row, col, term->first + inputs * r / mr,
+                         term->first + inputs * (r + 1) / mr, mr, nv, n, whole);
         }
+        if (!fetches || !large)
+            add_term(acc, a, term, row, col, term->first, term->last, mr, nv, n, whole);
     }
 
     /* A copy: accumulators in memory would be stored in every turn of the loop. */
