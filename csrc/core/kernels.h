@@ -48,7 +48,7 @@ typedef struct {
     void *const *copy;   /* [rows] -> what y gets, once more, or NULL */
     void *const *states; /* [rows] -> h[cols], or NULL */
     /* [rows] -> [cols] that will be read or written later, or NULL: to be fetched into
-     * the second cache while this product goes on. */
+     * the second cache while this product goes on, if it is of several rows. */
     void *const *ahead[2];
     crnn_activation activation;
 } crnn_affine;

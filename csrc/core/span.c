@@ -136,20 +136,15 @@ static void begin_steps(crnn_affine *a, const crnn_lane *lane, const crnn_span *
     add_states(a, lane, s);
 }
 
-/* Copy to a row what y holds of the i-th, in the lane's columns. */
-static void copy_row(const crnn_lane *lane, size_t i, char *to)
-{
-    const size_t element = lane->run->call->net->kernels->element;
-    const size_t start = lane->first_col * element;
-    memcpy(to + start, (char *)lane->y[i] + start, lane->last_col * element - start);
-}
-
-/* Keep in hn what y holds of the rows first .. last-1. */
+/* Keep in hn what y holds of the rows first .. last-1, in the lane's columns. */
 static void keep(const crnn_lane *lane, const crnn_span *s, size_t first, size_t last)
 {
     const crnn_view *hn = &lane->run->call->batch->hn;
+    const size_t element = lane->run->call->net->kernels->element;
+    const size_t start = lane->first_col * element;
     for (size_t i = first; i < last && hn->data; i++)
-        copy_row(lane, i, state_row(lane, hn, s, i));
+        memcpy(state_row(lane, hn, s, i) + start, (char *)lane->y[i] + start,
+               lane->last_col * element - start);
 }
 
 /* Whether the layer's next span has other rows of a sequence. */
@@ -166,7 +161,8 @@ static void look_ahead(crnn_affine *a, const crnn_lane *lane, const crnn_span *s
     const crnn_call *call = lane->run->call;
     const size_t steps = s->last - s->first;
     a->ahead[0] = a->ahead[1] = NULL;
-    if (s->direction ? t < steps : t + steps >= call->num_steps)
+    const bool last = s->direction ? t < steps : t + steps >= call->num_steps;
+    if (last || n == 1) /* products of one row fetch nothing */
         return;
     const size_t next = s->direction ? t - steps : t + steps;
     const size_t active = crnn_rows_active(lane->run, next);
