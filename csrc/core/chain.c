@@ -113,6 +113,7 @@ bool crnn_run_chain(const crnn_adjoint *a, size_t lane_index, size_t direction)
                                              lane->x)},
                     .num_terms = 1,
                     .y = lane->y,
+                    .ahead_by_rows = true,
                     .activation = a->d.call.net->activation},
     };
     for (size_t i = 0; i < span->last - span->first; i++) {

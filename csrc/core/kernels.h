@@ -20,6 +20,9 @@
  * come to. */
 #define CRNN_MANY_INPUTS ((size_t)512)
 
+/* What a product fetches for later ones. */
+#define CRNN_AHEAD 3
+
 /* One sum of a product: what the rows x add through the matrix w. */
 typedef struct {
     void *const *x;   /* [rows] -> x[k], read only */
@@ -48,8 +51,10 @@ typedef struct {
     void *const *copy;   /* [rows] -> what y gets, once more, or NULL */
     void *const *states; /* [rows] -> h[cols], or NULL */
     /* [rows] -> [cols] that will be read or written later, or NULL: to be fetched into
-     * the second cache while this product goes on, if it is of several rows. */
-    void *const *ahead[2];
+     * the second cache while this product goes on, if it is of several rows: what lies
+     * where each tile does, or row by row, which comes sooner from far. */
+    void *const *ahead[CRNN_AHEAD];
+    bool ahead_by_rows;
     crnn_activation activation;
 } crnn_affine;
 

@@ -26,6 +26,7 @@ INLINE vf load(const real *p, size_t n, bool whole)
 #include "tanh_tmpl.h"
 
 #include "cells/rnn.h"
+#include "fetch_tmpl.h"
 #include "tile_tmpl.h"
 
 /* Attributes of the tiles, where an instruction set has any. */

@@ -84,7 +84,7 @@ bool crnn_product(crnn_lane *lane, const crnn_affine *a)
             part.start += part.start ? row : 0;
             part.copy += part.copy ? row : 0;
             part.states += part.states ? row : 0;
-            for (size_t i = 0; i < 2; i++)
+            for (size_t i = 0; i < CRNN_AHEAD; i++)
                 part.ahead[i] += part.ahead[i] ? row : 0;
             for (size_t i = 0; i < part.num_terms; i++)
                 part.terms[i].x += row;

@@ -46,8 +46,8 @@ static void take_lane(crnn_division *d, size_t i, crnn_scratch *m)
     }
     void **x = crnn_take(m, count, sizeof *x), **y = crnn_take(m, count, sizeof *y),
          **h = crnn_take(m, count, sizeof *h),
-         **copy =
-             crnn_take(m, d->call.batch->states ? plan->part_rows : 0, sizeof *copy);
+         **copy = crnn_take(m, d->call.batch->states ? 2 * plan->part_rows : 0,
+                            sizeof *copy);
     if (m->base)
         d->lanes[i] = (crnn_lane){.run = &d->runs[i % plan->parts],
                                   .last_col = d->call.net->hidden_size,

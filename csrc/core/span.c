@@ -130,6 +130,7 @@ static void begin_steps(crnn_affine *a, const crnn_lane *lane, const crnn_span *
     begin(a, lane, s);
     a->start = hoisted ? lane->y : NULL;
     a->copy = s->copy.view.data ? lane->copy : NULL;
+    a->ahead_by_rows = true;
     a->activation = lane->run->call->net->activation;
     if (!hoisted)
         add_inputs(a, lane, s);
@@ -153,44 +154,51 @@ static bool goes_on(const crnn_call *call, const crnn_sequence *sequence)
     return !sequence->own || crnn_keeps_all_steps(call);
 }
 
-/* While step t goes on, fetch what the projection of the layer's next span will read
- * and write at a step that is as far from it as a span is long. */
+/* Let rows point to n of a sequence at a step, or at t where they have ended. */
+static void *const *rows_at(const crnn_lane *lane, const crnn_sequence *sequence,
+                            size_t column, size_t step, size_t t, size_t n, void **rows)
+{
+    const size_t active = crnn_rows_active(lane->run, step);
+    for (size_t i = 0; i < n; i++)
+        rows[i] = crnn_row(lane->run, sequence, i < active ? step : t, i) + column;
+    return rows;
+}
+
+/* While step t goes on, fetch what the next one will write to the copy, and what the
+ * projection of the layer's next span will read and write at a step that is as far from
+ * t as a span is long.  The pointers are those that the projection is done with. */
 static void look_ahead(crnn_affine *a, const crnn_lane *lane, const crnn_span *s,
                        size_t t, size_t n)
 {
+    if (n == 1) /* products of one row fetch nothing */
+        return;
     const crnn_call *call = lane->run->call;
-    const size_t steps = s->last - s->first;
-    a->ahead[0] = a->ahead[1] = NULL;
-    const bool last = s->direction ? t < steps : t + steps >= call->num_steps;
-    if (last || n == 1) /* products of one row fetch nothing */
+    const size_t steps = s->last - s->first, column = s->direction * call->state_bytes;
+    const size_t left = s->direction ? t : call->num_steps - 1 - t;
+    a->ahead[0] = a->ahead[1] = a->ahead[2] = NULL;
+    if (a->copy && left > 0)
+        a->ahead[2] = rows_at(lane, &s->copy, column, s->direction ? t - 1 : t + 1, t,
+                              n, lane->copy + n);
+    if (left < steps)
         return;
     const size_t next = s->direction ? t - steps : t + steps;
-    const size_t active = crnn_rows_active(lane->run, next);
-    void **x = lane->x, **y = lane->x + n; /* the projection is done with them */
-    for (size_t i = 0; i < n; i++) {
-        const size_t then = i < active ? next : t;
-        x[i] = crnn_row(lane->run, &s->in, then, i);
-        y[i] = row_of(lane, s, &s->out, then, i);
-    }
-    const size_t index = index_of(lane, s), H = call->net->hidden_size;
-    if (goes_on(call, &s->in) && crnn_inputs_of(call->net, index) >= H &&
+    if (goes_on(call, &s->in) &&
+        crnn_inputs_of(call->net, index_of(lane, s)) >= call->net->hidden_size &&
         s->in.view.stride[2] == (ptrdiff_t)call->net->kernels->element)
-        a->ahead[0] = x;
+        a->ahead[0] = rows_at(lane, &s->in, 0, next, t, n, lane->x);
     if (goes_on(call, &s->out))
-        a->ahead[1] = y;
+        a->ahead[1] = rows_at(lane, &s->out, column, next, t, n, lane->x + n);
 }
 
 static bool run_steps(crnn_lane *lane, const crnn_span *s, bool hoisted)
 {
-    const crnn_run *r = lane->run;
-    const size_t steps = s->last - s->first;
     crnn_affine a;
     begin_steps(&a, lane, s, hoisted);
-    size_t known = 0;
-    for (size_t i = 0; i < steps; i++) {
-        const size_t t = s->direction ? s->last - 1 - i : s->first + i;
-        const size_t n = crnn_rows_active(r, t);
+    size_t t = s->direction ? s->last - 1 : s->first;
+    size_t n = crnn_rows_active(lane->run, t), known = 0;
+    for (size_t left = s->last - s->first; left > 0; left--) {
         const size_t next = s->direction ? t - 1 : t + 1;
+        const size_t going_on = left > 1 ? crnn_rows_active(lane->run, next) : 0;
         enter(lane, s, t, known, n);
         if (hoisted)
             look_ahead(&a, lane, s, t, n);
@@ -198,11 +206,13 @@ static bool run_steps(crnn_lane *lane, const crnn_span *s, bool hoisted)
             return false;
         /* Others may still read from hn what this step writes to it. */
         crnn_meet(lane, n);
-        keep(lane, s, i + 1 == steps ? 0 : crnn_rows_active(r, next), n);
+        keep(lane, s, going_on, n);
         void **written = lane->y;
         lane->y = lane->h;
         lane->h = written;
         known = n;
+        n = going_on;
+        t = next;
     }
     return true;
 }

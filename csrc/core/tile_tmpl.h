@@ -7,15 +7,6 @@
 #define MAX_ROWS 8
 #define MAX_TILE 16
 
-/* How far ahead of a single row, and of several, and from how many inputs on a single
- * one asks: it reads a matrix that fills the second cache as fast as ever. */
-#define BYTES_AHEAD ((size_t)8 << 10)
-#define INPUTS_AHEAD 48
-#define MORE_INPUTS ((size_t)640)
-
-/* Bytes of two lines that a second cache gets together. */
-#define PAIR (2 * CRNN_LINE)
-
 #ifdef TANH_GROUP
 /* More vectors than registers: they wait in memory, and a loop takes few at a time
  * through tanh.  There are enough to hide the latency, and it is less code. */
@@ -74,54 +65,6 @@ INLINE void finish(vf *h, int count, bool whole, crnn_activation activation)
         activate_edge(h, count, activation);
     else
         activate(h, count, activation);
-}
-
-/* What to ask for while a term is read: from next on, and so many bytes further at
- * every input. */
-typedef struct {
-    const char *next;
-    ptrdiff_t pace;
-} request;
-
-/* Whether a tile asks for what it comes to: a single row for its part of each row of w,
- * unless it lies in panels, which are one stream; more rows for the short piece of each
- * that they read, which no processor foresees, or where a panel is as wide as they are
- * for their part of the next one. */
-INLINE bool asks_ahead(const crnn_term *term, int mr, int nv, bool whole)
-{
-    if (mr == 1)
-        return term->k >= MORE_INPUTS && !term->panel;
-    return term->k >= CRNN_MANY_INPUTS && whole &&
-           (!term->panel || term->panel == (size_t)nv * VF_N);
-}
-
-/* From an input on, where w stands. */
-INLINE request request_of(const crnn_affine *a, const crnn_term *term, const real *w,
-                          size_t row, size_t input, int mr, int nv)
-{
-    const size_t width = nv * sizeof(vf), inputs = term->last - term->first;
-    if (!term->panel) {
-        const ptrdiff_t pace = term->w_step * (ptrdiff_t)sizeof *w;
-        const size_t ahead = mr == 1 ? BYTES_AHEAD / width : INPUTS_AHEAD;
-        return (request){(const char *)w + (ptrdiff_t)ahead * pace, pace};
-    }
-    const size_t pace = (width * mr + a->rows - 1) / a->rows;
-    return (request){(const char *)w + width * (term->k + inputs * row / a->rows) -
-                         (input - term->first) * (width - pace),
-                     (ptrdiff_t)pace};
-}
-
-/* Ask for so many vectors.  What of their first line, or pair of lines, lies before the
- * next one was asked for by the columns before: half a pair brings the other half too,
- * and two halves take the places of two pairs (Zen 5: 3 % of training). */
-INLINE void fetch_vectors(const char *next, int nv)
-{
-    const size_t bytes = nv * sizeof(vf);
-    const size_t unit = bytes < PAIR ? CRNN_LINE : PAIR;
-    const char *last = next + unit - 1, *line = last - (uintptr_t)last % unit;
-    UNROLL
-    for (size_t i = 0; i < bytes; i += CRNN_LINE)
-        fetch(line + i);
 }
 
 typedef enum { APART, TOGETHER, AHEAD } manner;
@@ -198,16 +141,6 @@ INLINE void derive(vf *h, const crnn_affine *a, size_t row, size_t col, int mr, 
     }
 }
 
-INLINE bool looks_ahead(const crnn_affine *a) { return a->ahead[0] || a->ahead[1]; }
-
-/* Ask for a row of each of what will be read or written later. */
-INLINE void fetch_row(const crnn_affine *a, size_t row, size_t col, int nv)
-{
-    for (int i = 0; i < 2; i++)
-        if (a->ahead[i])
-            fetch_vectors((const char *)((const real *)a->ahead[i][row] + col), nv);
-}
-
 /* Write the tile to its place in some rows. */
 INLINE void leave(const vf *h, void *const *rows, size_t row, size_t col, int mr,
                   int nv, size_t n, bool whole)
@@ -250,22 +183,25 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
                     : bias;
     }
 
-    /* Ask for one row, then take up a part of the inputs: all rows at once would keep
-     * what the product itself waits for.  Rows and columns at an edge are few, and a
-     * row alone is foreseen. */
-    const bool large = whole && mr * nv >= MAX_TILE / 2;
+    /* A large tile asks for one row, then takes up a part of the inputs: all rows at
+     * once would keep what the product itself waits for.  Tiles at an edge are few, and
+     * a row alone is foreseen. */
+    const bool large = whole && mr > 1 && mr * nv >= MAX_TILE / 2;
     for (size_t i = 0; i < a->num_terms; i++) {
         const crnn_term *term = &a->terms[i];
         const size_t inputs = term->last - term->first;
-        const bool fetches = mr > 1 && i + 1 == a->num_terms && looks_ahead(a);
-        for (int r = 0; fetches && r < mr; r++) {
-            fetch_row(a, row + r, col, nv);
-            if (large)
-                add_term(acc, a, term, row, col, term->first + inputs * r / mr,
-                         term->first + inputs * (r + 1) / mr, mr, nv, n, whole);
-        }
-        if (!fetches || !large)
+        if (!large || i + 1 < a->num_terms || !looks_ahead(a)) {
             add_term(acc, a, term, row, col, term->first, term->last, mr, nv, n, whole);
+            continue;
+        }
+        place at = {row, col};
+        if (a->ahead_by_rows)
+            at = first_ahead(a, row, col, nv);
+        for (int r = 0; r < mr; r++) {
+            fetch_ahead(a, &at, nv);
+            add_term(acc, a, term, row, col, term->first + inputs * r / mr,
+                     term->first + inputs * (r + 1) / mr, mr, nv, n, whole);
+        }
     }
 
     /* A copy: accumulators in memory would be stored in every turn of the loop. */
