@@ -42,10 +42,9 @@ def test_schedule(capsys, shape, options, words):
 def test_columns_panels_and_backward(capsys):
     crnn.explain(crnn.RNN(64, 512), (512, 64), threads=2)
     assert "columns: the hidden units" in capsys.readouterr().out
-    wide = crnn.RNN(64, 1024)
-    crnn.explain(wide, (64, 32, 64), threads=2)
+    crnn.explain(crnn.RNN(64, 1024), (64, 32, 64), threads=2)
     assert "copied into panels" in capsys.readouterr().out
-    crnn.explain(wide, (64, 32, 64), threads=2, backward=True)
+    crnn.explain(crnn.RNN(64, 256), (64, 32, 64), threads=2, backward=True)
     assert "rows: 4 parts" in capsys.readouterr().out
     crnn.explain(crnn.RNNCell(64, 64, dtype="float64"), (3, 64))
     assert "float64" in capsys.readouterr().out

@@ -23,6 +23,8 @@
  * whether a call shall end. */
 #define MEETING_WORK ((size_t)1 << 24)
 
+#define SECOND_CACHE 800e3 /* bytes, beside what else is there */
+#define LATE_CYCLES 0.5    /* a vector from further away */
 #define TANH_CYCLES 14.0   /* a vector */
 #define STEP_CYCLES 150.0  /* rows found, states kept, a call into the kernels */
 #define JOIN_CYCLES 6000.0 /* waking the team and waiting for it */
@@ -32,6 +34,10 @@
 #define LEAST_CYCLES 80000.0 /* some 20 us: below it a call stays alone */
 #define WAKE_CYCLES 320000.0 /* more than that, where members sleep */
 #define LEAST_GAIN 0.9
+/* Of barriers, which any disturbance delays, more so where threads need none at all
+ * within a layer. */
+#define DOUBT 1.01
+#define MORE_DOUBT 1.06
 
 typedef struct {
     const crnn_network *net;
@@ -43,15 +49,22 @@ typedef struct {
 /* Cycles to read a vector of a matrix of so many bytes. */
 static double read_cycles(double bytes)
 {
-    return bytes <= 33e3 ? 0.5 : bytes <= 800e3 ? 1.3 : bytes <= 16e6 ? 2.6 : 5.0;
+    return bytes <= 33e3           ? 0.5
+           : bytes <= SECOND_CACHE ? 1.3
+           : bytes <= 16e6         ? 2.6
+                                   : 5.0;
 }
 
-/* One product of rows with a matrix [k][cols]. */
+/* One product of rows with a matrix [k][cols].  What comes from beyond the second cache
+ * is late now and then, though multiply-adds take longer. */
 static double product_cycles(const workload *w, double rows, double k, double cols)
 {
-    const double lanes = (double)w->net->kernels->lanes, vectors = cols / lanes;
-    const double read = read_cycles(k * cols * (double)w->net->kernels->element);
-    return k * vectors * (rows * 0.5 > read ? rows * 0.5 : read);
+    const double element = (double)w->net->kernels->element;
+    const double vectors = cols / (double)w->net->kernels->lanes;
+    const double matrix = k * cols * element, states = rows * (k + cols) * element;
+    const double late = matrix + states > SECOND_CACHE ? LATE_CYCLES : 0;
+    const double add = rows * 0.5 + late, read = read_cycles(matrix);
+    return k * vectors * (add > read ? add : read);
 }
 
 /* One layer in one direction, of which a thread computes some rows and columns. */
@@ -197,7 +210,10 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
         const size_t span =
             s == CRNN_LAYERS ? crnn_min(plan.span_steps, stagger) : plan.span_steps;
         const double spans = (double)T / (double)crnn_max(span, 1);
-        const double cycles = schedule_cycles(&w, s, B, threads, spans);
+        const double doubt = s != CRNN_COLUMNS           ? 1
+                             : plan.schedule > CRNN_ROWS ? MORE_DOUBT
+                                                         : DOUBT;
+        const double cycles = doubt * schedule_cycles(&w, s, B, threads, spans);
         if (team->preferred ? s == team->preferred
                             : alone >= least && cycles < plan.share * alone &&
                                   cycles < LEAST_GAIN * alone) {
