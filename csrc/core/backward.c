@@ -5,8 +5,8 @@
 
 #include "adjoint.h"
 
-/* What a span leaves for the products over time should stay in the second cache, where
- * the matrices and their gradients are too. */
+/* What a span leaves for the products over time should stay in the second cache, beside
+ * matrices and gradients; threads, which wait for each other after it, share two. */
 #define SPAN_BYTES ((size_t)256 << 10)
 #define SMALL_SPAN_BYTES ((size_t)128 << 10)
 /* Each span goes through the gradients of both matrices: its rows should be many, if
@@ -74,12 +74,12 @@ static void take_span(crnn_adjoint *a, crnn_scratch *m)
     const crnn_network *net = call->net;
     const size_t T = call->batch->num_steps, B = call->batch->num_rows;
     const size_t element = net->kernels->element, H = net->hidden_size;
-    const size_t inputs = most_inputs(net);
     const bool together = call->plan->schedule == CRNN_DIRECTIONS;
     const bool small = crnn_has_small_cache(net);
-    const size_t rows = crnn_max((small ? SMALL_SPAN_BYTES : SPAN_BYTES) /
-                                     crnn_max(call->state_bytes, 1),
-                                 small && !is_large(call) ? LEAST_ROWS : LARGE_ROWS);
+    const size_t rows =
+        crnn_max((small ? SMALL_SPAN_BYTES : SPAN_BYTES) *
+                     crnn_min(call->plan->threads, 2) / crnn_max(call->state_bytes, 1),
+                 small && !is_large(call) ? LEAST_ROWS : LARGE_ROWS);
     a->span_steps = together ? T : crnn_min(crnn_max(rows / crnn_max(B, 1), 1), T);
     a->row_bytes = crnn_row_step(call->state_bytes);
     for (size_t dir = 0; dir < net->num_directions; dir++)
@@ -91,7 +91,7 @@ static void take_span(crnn_adjoint *a, crnn_scratch *m)
     const size_t tile =
         crnn_max(net->kernels->panel(crnn_max(H, 1)), CRNN_LINE / element);
     a->gradients = take_block(m, most, H, DZ_PANEL / element, element);
-    a->inputs = take_block(m, most, inputs, tile, element);
+    a->inputs = take_block(m, most, most_inputs(net), tile, element);
     a->states = take_block(m, most, H, tile, element);
 }
 
