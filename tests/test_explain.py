@@ -39,6 +39,22 @@ def test_schedule(capsys, shape, options, words):
     assert "alone: one thread" in capsys.readouterr().out
 
 
+WIDE = [
+    (512, {}, (64, 16, 512), "columns"),  # each half of w_hh in a cache of its own
+    (512, {}, (64, 32, 512), "columns"),
+    (512, {}, (64, 128, 512), "rows"),  # the states leave no room for it
+    (256, {}, (64, 32, 256), "rows"),  # it fits there as a whole
+    (512, {"bidirectional": True}, (64, 32, 512), "directions"),
+    (1024, {"bidirectional": True, "num_layers": 2}, (16, 64, 1024), "directions"),
+]
+
+
+@pytest.mark.parametrize(("H", "options", "shape", "schedule"), WIDE, ids=str)
+def test_wide_layers(capsys, H, options, shape, schedule):
+    crnn.explain(crnn.RNN(H, H, **options), shape, threads=2)
+    assert f"schedule    {schedule}:" in capsys.readouterr().out
+
+
 def test_columns_panels_and_backward(capsys):
     crnn.explain(crnn.RNN(64, 512), (512, 64), threads=2)
     assert "columns: the hidden units" in capsys.readouterr().out

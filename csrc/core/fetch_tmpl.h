@@ -70,9 +70,12 @@ typedef struct {
     size_t row, col;
 } place;
 
-/* Where a tile begins to ask row by row: behind what the tiles before it ask for. */
+/* Where a tile begins to ask: where it lies itself, or, row by row, behind what the
+ * tiles before it ask for. */
 INLINE place first_ahead(const crnn_affine *a, size_t row, size_t col, int nv)
 {
+    if (!a->ahead_by_rows)
+        return (place){row, col};
     const size_t cols = a->last_col - a->first_col;
     const size_t before = (col - a->first_col) * a->rows + row * nv * VF_N;
     return (place){before / cols, a->first_col + before % cols};

@@ -20,7 +20,7 @@
  * come to. */
 #define CRNN_MANY_INPUTS ((size_t)512)
 
-/* What a product fetches for later ones. */
+/* How many arrays of rows a product fetches for later ones. */
 #define CRNN_AHEAD 3
 
 /* One sum of a product: what the rows x add through the matrix w. */

@@ -166,7 +166,7 @@ static void *const *rows_at(const crnn_lane *lane, const crnn_sequence *sequence
 
 /* While step t goes on, fetch what the next one will write to the copy, and what the
  * projection of the layer's next span will read and write at a step that is as far from
- * t as a span is long.  The pointers are those that the projection is done with. */
+ * t as a span is long: where they point, the projection needs lane->x no more. */
 static void look_ahead(crnn_affine *a, const crnn_lane *lane, const crnn_span *s,
                        size_t t, size_t n)
 {

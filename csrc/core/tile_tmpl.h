@@ -194,9 +194,7 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
             add_term(acc, a, term, row, col, term->first, term->last, mr, nv, n, whole);
             continue;
         }
-        place at = {row, col};
-        if (a->ahead_by_rows)
-            at = first_ahead(a, row, col, nv);
+        place at = first_ahead(a, row, col, nv);
         for (int r = 0; r < mr; r++) {
             fetch_ahead(a, &at, nv);
             add_term(acc, a, term, row, col, term->first + inputs * r / mr,
