@@ -16,10 +16,6 @@
 /* Bytes of a cache line. */
 #define CRNN_LINE ((size_t)64)
 
-/* Matrices of so many rows are beyond the second cache: a product asks for what it will
- * come to. */
-#define CRNN_MANY_INPUTS ((size_t)512)
-
 /* How many arrays of rows a product fetches for later ones. */
 #define CRNN_AHEAD 3
 
@@ -32,6 +28,7 @@ typedef struct {
     size_t k;         /* rows of w */
     size_t first, last; /* of them, those to sum up */
     size_t panel;       /* columns of a panel, or 0 */
+    bool far;           /* whether w comes from memory, beyond all caches */
 } crnn_term;
 
 /*

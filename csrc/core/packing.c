@@ -7,9 +7,15 @@
 #define FEW_USES ((size_t)32)
 #define MANY_USES ((size_t)256)
 
+/* Rows that are many for a panel of columns. */
+#define MANY_INPUTS ((size_t)512)
+
 /* Sets of lines of the second cache; bytes of the third that a matrix finds free. */
 #define NUM_SETS ((size_t)1024)
 #define THIRD_CACHE ((size_t)8 << 20)
+
+/* Rows so many bytes apart, or a multiple, share the places of a few lines. */
+#define PAGE ((size_t)4 << 10)
 
 /* In bytes. */
 static size_t second_cache(const crnn_network *net)
@@ -37,13 +43,13 @@ bool crnn_is_packed(const crnn_network *net, const crnn_plan *plan, size_t uses,
     const size_t H = net->hidden_size, element = net->kernels->element;
     if (turned)
         return true;
-    /* Several lines of each row, asked for beforehand, are nearly as good as a panel if
-     * a cache has them. */
+    /* Several lines of each row are nearly as good as a panel if a cache has them. */
     const size_t matrix = crnn_mul(crnn_mul(H, H), element);
-    if (H >= CRNN_MANY_INPUTS && plan->part_rows > 1 && crnn_has_wide_vectors(net))
-        return uses >= (matrix > THIRD_CACHE         ? MANY_USES / 2
-                        : matrix > second_cache(net) ? 2 * MANY_USES
-                                                     : 4 * MANY_USES);
+    if (H >= MANY_INPUTS && plan->part_rows > 1 && crnn_has_wide_vectors(net))
+        return uses >= (crnn_mul(H, element) % PAGE == 0 ? 2 * FEW_USES
+                        : matrix > THIRD_CACHE           ? MANY_USES / 2
+                        : matrix > second_cache(net)     ? 2 * MANY_USES
+                                                         : 4 * MANY_USES);
     if (plan->schedule == CRNN_COLUMNS)
         /* A lane's columns of a whole row are too short to be read as a stream. */
         return uses >= FEW_USES;
@@ -83,13 +89,17 @@ size_t crnn_panels_size(size_t k, size_t cols, size_t panel)
 crnn_matrix crnn_take_matrix(const crnn_call *call, crnn_scratch *m, const void *from,
                              size_t k, size_t cols, size_t panel)
 {
-    crnn_matrix matrix = {{.w = from, .w_step = (ptrdiff_t)cols, .k = k, .last = k},
+    const size_t element = call->net->kernels->element;
+    crnn_matrix matrix = {{.w = from,
+                           .w_step = (ptrdiff_t)cols,
+                           .k = k,
+                           .last = k,
+                           .far = crnn_mul(crnn_mul(k, cols), element) > THIRD_CACHE},
                           .cols = cols,
                           .from = from};
     if (!panel)
         return matrix;
-    matrix.panels =
-        crnn_take(m, crnn_panels_size(k, cols, panel), call->net->kernels->element);
+    matrix.panels = crnn_take(m, crnn_panels_size(k, cols, panel), element);
     matrix.term.w = matrix.panels;
     matrix.term.w_step = (ptrdiff_t)panel;
     matrix.term.panel = panel;
