@@ -9,7 +9,10 @@ _FIELDS = ("data", "batch_sizes", "sorted_indices", "unsorted_indices")
 
 
 def is_packed(value) -> bool:
-    return hasattr(value, "batch_sizes") and all(hasattr(value, f) for f in _FIELDS)
+    # A list: CPython 3.12 and 3.13 crash where a generator expression finds no memory.
+    return hasattr(value, "batch_sizes") and not [
+        field for field in _FIELDS if not hasattr(value, field)
+    ]
 
 
 def _integers(value, name: str) -> np.ndarray:

@@ -180,6 +180,19 @@ def failing(net, bad):
     raise AssertionError("no error")
 
 
+def growth(function, count):
+    """What calls keep: blocks of Python, bytes of the process, allocations of C."""
+
+    def sizes():
+        gc.collect()
+        return sys.getallocatedblocks(), resident_bytes(), _core.allocations()
+
+    before = sizes()
+    for _ in range(count):
+        function()
+    return [now - then for now, then in zip(sizes(), before, strict=True)]
+
+
 @pytest.mark.skipif(not LINUX or UNDER_ASAN, reason="reads /proc; ASan keeps memory")
 def test_no_call_leaks():
     functions = {name: function for name, (function, _) in entry_points().items()}
@@ -191,15 +204,11 @@ def test_no_call_leaks():
         count = 300 if name in slow else 1000
         for _ in range(20):
             function()
-        gc.collect()
-        blocks, resident = sys.getallocatedblocks(), resident_bytes()
-        allocations = _core.allocations()
-        for _ in range(count):
-            function()
-        gc.collect()
-        assert sys.getallocatedblocks() - blocks < 60, name
-        assert resident_bytes() - resident < 8 << 20, name
-        assert _core.allocations() == allocations, name
+        # CPython 3.12 fills caches of its own for some hundred calls; a leak goes on.
+        grown = [growth(function, count) for _ in range(3)]
+        assert min(blocks for blocks, _, _ in grown) < 60, name
+        assert all(resident < 8 << 20 for _, resident, _ in grown), name
+        assert not any(allocations for _, _, allocations in grown), name
 
 
 @pytest.mark.skipif(UNDER_ASAN, reason="its allocator keeps freed blocks apart")
@@ -246,9 +255,6 @@ print("done")
 
 
 @pytest.mark.skipif(UNDER_ASAN, reason="replaces the allocator under the sanitizer")
-@pytest.mark.skipif(
-    sys.version_info >= (3, 13), reason="CPython 3.13 itself crashes without memory"
-)
 @pytest.mark.parametrize("span", ["once", "thrice"])
 @pytest.mark.parametrize(
     "name", ["small call", "call", "ragged call", "packed call", "constructor", "copy"]
