@@ -15,7 +15,7 @@ INLINE void cell_forward(vf *a, int n, crnn_activation activation)
 
 /* The gradient of a from that of h: d (1 - h^2), or d where h > 0; where h is NaN, d.
  */
-static inline vf cell_backward(vf d, vf h, crnn_activation activation)
+INLINE vf cell_backward(vf d, vf h, crnn_activation activation)
 {
     if (activation == CRNN_TANH)
         return vf_mul(d, vf_fma(vf_sub(vf_set1(0), h), h, vf_set1(1)));
