@@ -40,10 +40,10 @@ def test_schedule(capsys, shape, options, words):
 
 
 WIDE = [
-    (512, {}, (64, 16, 512), "columns"),  # each half of w_hh in a cache of its own
-    (512, {}, (64, 32, 512), "columns"),
-    (512, {}, (64, 128, 512), "rows"),  # the states leave no room for it
-    (256, {}, (64, 32, 256), "rows"),  # it fits there as a whole
+    (512, {}, (64, 4, 512), "columns"),  # each half of w_hh in a cache of its own
+    (512, {}, (64, 8, 512), "columns"),  # and no tile of four rows
+    (512, {}, (64, 16, 512), "rows"),  # which hide how late w_hh comes
+    (512, {}, (64, 128, 512), "rows"),
     (512, {"bidirectional": True}, (64, 32, 512), "directions"),
     (1024, {"bidirectional": True, "num_layers": 2}, (16, 64, 1024), "directions"),
 ]

@@ -24,7 +24,7 @@
 #define MEETING_WORK ((size_t)1 << 24)
 
 #define SECOND_CACHE 800e3 /* bytes, beside what else is there */
-#define LATE_CYCLES 0.5    /* a vector from further away */
+#define LATE_CYCLES 0.2    /* a vector from further away */
 #define TANH_CYCLES 14.0   /* a vector */
 #define STEP_CYCLES 150.0  /* rows found, states kept, a call into the kernels */
 #define JOIN_CYCLES 6000.0 /* waking the team and waiting for it */
