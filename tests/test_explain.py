@@ -55,6 +55,20 @@ def test_wide_layers(capsys, H, options, shape, schedule):
     assert f"schedule    {schedule}:" in capsys.readouterr().out
 
 
+PANELS = [
+    (1024, (2, 32, 1024), "copied into panels"),  # rows of 4 KiB: few places in a cache
+    (1024, (1, 32, 1024), "read where they are"),  # to be read once or twice
+    (1000, (8, 32, 1000), "read where they are"),
+    (1000, (16, 32, 1000), "copied into panels"),
+]
+
+
+@pytest.mark.parametrize(("H", "shape", "words"), PANELS, ids=str)
+def test_panels(capsys, H, shape, words):
+    crnn.explain(crnn.RNN(H, H), shape, threads=1)
+    assert f"matrices    {words}" in capsys.readouterr().out
+
+
 def test_columns_panels_and_backward(capsys):
     crnn.explain(crnn.RNN(64, 512), (512, 64), threads=2)
     assert "columns: the hidden units" in capsys.readouterr().out

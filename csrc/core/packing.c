@@ -7,7 +7,7 @@
 #define FEW_USES ((size_t)32)
 #define MANY_USES ((size_t)256)
 
-/* Rows that are many for a panel of columns. */
+/* Rows of a matrix that leaves no room for others in the second cache. */
 #define MANY_INPUTS ((size_t)512)
 
 /* Sets of lines of the second cache; bytes of the third that a matrix finds free. */
