@@ -24,7 +24,7 @@ typedef struct {
  * part of the next one. */
 INLINE bool asks_ahead(const crnn_term *term, int mr, int nv, bool whole)
 {
-    if (!term->far)
+    if (!term->uncached)
         return false;
     if (mr == 1)
         return !term->panel;

@@ -28,7 +28,7 @@ typedef struct {
     size_t k;         /* rows of w */
     size_t first, last; /* of them, those to sum up */
     size_t panel;       /* columns of a panel, or 0 */
-    bool far;           /* whether w comes from memory, beyond all caches */
+    bool uncached;      /* whether w is more than the caches hold */
 } crnn_term;
 
 /*

@@ -90,13 +90,14 @@ crnn_matrix crnn_take_matrix(const crnn_call *call, crnn_scratch *m, const void 
                              size_t k, size_t cols, size_t panel)
 {
     const size_t element = call->net->kernels->element;
-    crnn_matrix matrix = {{.w = from,
-                           .w_step = (ptrdiff_t)cols,
-                           .k = k,
-                           .last = k,
-                           .far = crnn_mul(crnn_mul(k, cols), element) > THIRD_CACHE},
-                          .cols = cols,
-                          .from = from};
+    crnn_matrix matrix = {
+        {.w = from,
+         .w_step = (ptrdiff_t)cols,
+         .k = k,
+         .last = k,
+         .uncached = crnn_mul(crnn_mul(k, cols), element) > THIRD_CACHE},
+        .cols = cols,
+        .from = from};
     if (!panel)
         return matrix;
     matrix.panels = crnn_take(m, crnn_panels_size(k, cols, panel), element);
