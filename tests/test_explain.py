@@ -6,14 +6,14 @@ import pytest
 import crnn
 from crnn import _core
 
-pytestmark = pytest.mark.skipif(
-    "avx512" not in crnn.isas(), reason="what costs least depends on the ISA"
-)
-
 
 @pytest.fixture(autouse=True)
-def avx512():
-    before = _core.set_isa("avx512")
+def isa(request):
+    """What costs least depends on it."""
+    isa = getattr(request, "param", "avx512")
+    if isa not in crnn.isas():
+        pytest.skip(f"needs {isa}")
+    before = _core.set_isa(isa)
     yield
     _core.set_isa(before)
 
@@ -56,14 +56,21 @@ def test_wide_layers(capsys, H, options, shape, schedule):
 
 
 PANELS = [
-    (1024, (2, 32, 1024), "copied into panels"),  # rows of 4 KiB: few places in a cache
-    (1024, (1, 32, 1024), "read where they are"),  # to be read once or twice
-    (1000, (8, 32, 1000), "read where they are"),
-    (1000, (16, 32, 1000), "copied into panels"),
+    ("avx512", 1024, (2, 32, 1024), "copied into panels"),  # rows of 4 KiB: few places
+    ("avx512", 1024, (1, 32, 1024), "read where they are"),  # to be read once or twice
+    ("avx512", 1000, (8, 32, 1000), "read where they are"),
+    ("avx512", 1000, (16, 32, 1000), "copied into panels"),
+    ("avx2", 256, (64, 1, 256), "copied into panels"),  # a small second cache
+    ("avx2", 256, (63, 1, 256), "read where they are"),
+    ("avx2", 128, (16, 8, 128), "copied into panels"),
+    ("avx2", 128, (15, 8, 128), "read where they are"),
+    ("avx2", 120, (500, 8, 120), "read where they are"),  # nearly in the first cache
 ]
 
 
-@pytest.mark.parametrize(("H", "shape", "words"), PANELS, ids=str)
+@pytest.mark.parametrize(
+    ("isa", "H", "shape", "words"), PANELS, indirect=["isa"], ids=str
+)
 def test_panels(capsys, H, shape, words):
     crnn.explain(crnn.RNN(H, H), shape, threads=1)
     assert f"matrices    {words}" in capsys.readouterr().out

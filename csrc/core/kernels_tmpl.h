@@ -11,9 +11,11 @@
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #define ROLL _Pragma("clang loop unroll(disable)")
+#define TWICE _Pragma("clang loop unroll_count(2)")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #define ROLL _Pragma("GCC unroll 1")
+#define TWICE _Pragma("GCC unroll 2")
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
@@ -21,6 +23,11 @@ INLINE vf load(const real *p, size_t n, bool whole)
 {
     return whole ? vf_load(p) : vf_loadn(p, n);
 }
+
+/* How the loop along a sum is unrolled, if an instruction set gains from it. */
+#ifndef VF_INPUTS
+#define VF_INPUTS
+#endif
 
 #include "panels_tmpl.h"
 #include "tanh_tmpl.h"

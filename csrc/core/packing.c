@@ -7,6 +7,9 @@
 #define FEW_USES ((size_t)32)
 #define MANY_USES ((size_t)256)
 
+/* Bytes of a matrix, more than a first cache has room for. */
+#define MEDIUM_MATRIX ((size_t)64 << 10)
+
 /* Rows of a matrix that leaves no room for others in the second cache. */
 #define MANY_INPUTS ((size_t)512)
 
@@ -63,12 +66,12 @@ bool crnn_is_packed(const crnn_network *net, const crnn_plan *plan, size_t uses,
         return uses >= FEW_USES;
     if (strided_badly || matrix > second_cache(net))
         return uses >= 2 * FEW_USES;
-    if (uses < MANY_USES)
-        return false;
-    if (net->kernels->panel(plan->part_rows) * element <= CRNN_LINE)
-        return matrix > CRNN_FIRST_CACHE;
-    return uses >= 4 * MANY_USES && matrix > second_cache(net) / 4 &&
-           plan->part_rows > 1;
+    if (!crnn_has_small_cache(net))
+        return uses >= 4 * MANY_USES && matrix > second_cache(net) / 4 &&
+               plan->part_rows > 1;
+    /* A small second cache gives pieces of rows slowly even where it holds them all. */
+    const bool lines = net->kernels->panel(plan->part_rows) * element <= CRNN_LINE;
+    return matrix >= MEDIUM_MATRIX && uses >= (lines ? 4 : 2) * FEW_USES;
 }
 
 size_t crnn_panel_of(const crnn_call *call, size_t rows)

@@ -76,22 +76,24 @@ INLINE void accumulate(vf *acc, const real *const *x, ptrdiff_t x_step, const re
                        bool whole, manner how, request ask)
 {
     const real *side = x[0];
+    VF_INPUTS
     for (size_t k = 0; k < inputs; k++, w += w_step, side += x_step) {
-        vf wk[MAX_TILE];
-        UNROLL
-        for (int v = 0; v < nv; v++)
-            wk[v] = load(w + v * VF_N, n, whole || v < nv - 1);
         if (how == AHEAD) {
             fetch_vectors(ask.next, nv);
             ask.next += ask.pace;
         }
+        /* Each is loaded where it is used first: all of the rows or of the vectors,
+         * whichever are fewer, and one of the others, take the fewest registers. */
+        vf xk[MAX_ROWS], wk[MAX_TILE];
         UNROLL
-        for (int r = 0; r < mr; r++) {
-            const vf xk =
-                vf_set1(how == TOGETHER ? side[r] : x[r][(ptrdiff_t)k * x_step]);
-            UNROLL
-            for (int v = 0; v < nv; v++)
-                acc[r * nv + v] = vf_fma(xk, wk[v], acc[r * nv + v]);
+        for (int i = 0; i < mr * nv; i++) {
+            const int r = mr < nv ? i % mr : i / nv, v = mr < nv ? i / mr : i % nv;
+            if (v == 0)
+                xk[r] =
+                    vf_set1(how == TOGETHER ? side[r] : x[r][(ptrdiff_t)k * x_step]);
+            if (r == 0)
+                wk[v] = load(w + v * VF_N, n, whole || v < nv - 1);
+            acc[r * nv + v] = vf_fma(xk[r], wk[v], acc[r * nv + v]);
         }
     }
 }
@@ -183,10 +185,12 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
                     : bias;
     }
 
-    /* A large tile asks for one row, then takes up a part of the inputs: all rows at
-     * once would keep what the product itself waits for.  Tiles at an edge are few, and
-     * a row alone is foreseen. */
+    /* A large tile asks for what comes later, if its rows are more than a line, for one
+     * after the other while it takes up a part of the inputs: all at once they would
+     * keep what the product itself waits for.  Tiles at an edge are few, and a row
+     * alone is foreseen. */
     const bool large = whole && mr > 1 && mr * nv >= MAX_TILE / 2;
+    const int parts = nv * sizeof(vf) > CRNN_LINE ? mr : 1;
     for (size_t i = 0; i < a->num_terms; i++) {
         const crnn_term *term = &a->terms[i];
         const size_t inputs = term->last - term->first;
@@ -195,10 +199,11 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
             continue;
         }
         place at = first_ahead(a, row, col, nv);
-        for (int r = 0; r < mr; r++) {
-            fetch_ahead(a, &at, nv);
-            add_term(acc, a, term, row, col, term->first + inputs * r / mr,
-                     term->first + inputs * (r + 1) / mr, mr, nv, n, whole);
+        for (int part = 0; part < parts; part++) {
+            for (int r = 0; r < mr / parts; r++)
+                fetch_ahead(a, &at, nv);
+            add_term(acc, a, term, row, col, term->first + inputs * part / parts,
+                     term->first + inputs * (part + 1) / parts, mr, nv, n, whole);
         }
     }
 
