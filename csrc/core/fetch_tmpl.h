@@ -19,15 +19,15 @@ typedef struct {
 
 /* Whether a tile asks for what it comes to: in a matrix that no cache has, for with
  * others it would take 5 to 15 % longer (Zen 5).  A single row asks for its part of
- * each row of w, unless that lies in panels, which are one stream; more rows for the
- * short piece of each that they read, or where a panel is as wide as they are for their
- * part of the next one. */
+ * each row of w, unless that lies in panels, which are one stream, or in vectors of
+ * half a line (Zen 3: 5 %); more rows for the short piece of each that they read, or
+ * where a panel is as wide as they are for their part of the next one. */
 INLINE bool asks_ahead(const crnn_term *term, int mr, int nv, bool whole)
 {
     if (!term->uncached)
         return false;
     if (mr == 1)
-        return !term->panel;
+        return !term->panel && sizeof(vf) >= CRNN_LINE;
     return whole && (!term->panel || term->panel == (size_t)nv * VF_N);
 }
 

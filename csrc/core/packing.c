@@ -13,9 +13,8 @@
 /* Rows of a matrix that leaves no room for others in the second cache. */
 #define MANY_INPUTS ((size_t)512)
 
-/* Sets of lines of the second cache; bytes of the third that a matrix finds free. */
+/* Sets of lines of the second cache. */
 #define NUM_SETS ((size_t)1024)
-#define THIRD_CACHE ((size_t)8 << 20)
 
 /* Rows so many bytes apart, or a multiple, share the places of a few lines. */
 #define PAGE ((size_t)4 << 10)
@@ -24,6 +23,12 @@
 static size_t second_cache(const crnn_network *net)
 {
     return (size_t)(crnn_has_small_cache(net) ? 512 : 1024) << 10;
+}
+
+/* What a matrix finds free of the third, which is slow beside a small second one. */
+static size_t third_cache(const crnn_network *net)
+{
+    return (size_t)(crnn_has_small_cache(net) ? 2 : 8) << 20;
 }
 
 static bool is_strided_badly(const crnn_network *net, size_t cols)
@@ -50,7 +55,7 @@ bool crnn_is_packed(const crnn_network *net, const crnn_plan *plan, size_t uses,
     const size_t matrix = crnn_mul(crnn_mul(H, H), element);
     if (H >= MANY_INPUTS && plan->part_rows > 1 && crnn_has_wide_vectors(net))
         return uses >= (crnn_mul(H, element) % PAGE == 0 ? 2 * FEW_USES
-                        : matrix > THIRD_CACHE           ? MANY_USES / 2
+                        : matrix > third_cache(net)      ? MANY_USES / 2
                         : matrix > second_cache(net)     ? 2 * MANY_USES
                                                          : 4 * MANY_USES);
     if (plan->schedule == CRNN_COLUMNS)
@@ -98,7 +103,7 @@ crnn_matrix crnn_take_matrix(const crnn_call *call, crnn_scratch *m, const void 
          .w_step = (ptrdiff_t)cols,
          .k = k,
          .last = k,
-         .uncached = crnn_mul(crnn_mul(k, cols), element) > THIRD_CACHE},
+         .uncached = crnn_mul(crnn_mul(k, cols), element) > third_cache(call->net)},
         .cols = cols,
         .from = from};
     if (!panel)
