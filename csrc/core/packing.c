@@ -75,8 +75,10 @@ bool crnn_is_packed(const crnn_network *net, const crnn_plan *plan, size_t uses,
         return uses >= 4 * MANY_USES && matrix > second_cache(net) / 4 &&
                plan->part_rows > 1;
     /* A small second cache gives pieces of rows slowly even where it holds them all. */
+    if (matrix < MEDIUM_MATRIX || uses < 2 * FEW_USES)
+        return false;
     const bool lines = net->kernels->panel(plan->part_rows) * element <= CRNN_LINE;
-    return matrix >= MEDIUM_MATRIX && uses >= (lines ? 4 : 2) * FEW_USES;
+    return !lines || uses >= 4 * FEW_USES;
 }
 
 size_t crnn_panel_of(const crnn_call *call, size_t rows)
