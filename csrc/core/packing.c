@@ -7,9 +7,6 @@
 #define FEW_USES ((size_t)32)
 #define MANY_USES ((size_t)256)
 
-/* Bytes of a matrix, more than a first cache has room for. */
-#define MEDIUM_MATRIX ((size_t)64 << 10)
-
 /* Rows of a matrix that leaves no room for others in the second cache. */
 #define MANY_INPUTS ((size_t)512)
 
@@ -75,7 +72,7 @@ bool crnn_is_packed(const crnn_network *net, const crnn_plan *plan, size_t uses,
         return uses >= 4 * MANY_USES && matrix > second_cache(net) / 4 &&
                plan->part_rows > 1;
     /* A small second cache gives pieces of rows slowly even where it holds them all. */
-    if (matrix < MEDIUM_MATRIX || uses < 2 * FEW_USES)
+    if (matrix < 2 * CRNN_FIRST_CACHE || uses < 2 * FEW_USES)
         return false;
     const bool lines = net->kernels->panel(plan->part_rows) * element <= CRNN_LINE;
     return !lines || uses >= 4 * FEW_USES;

@@ -185,10 +185,10 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
                     : bias;
     }
 
-    /* A large tile asks for what comes later, if its rows are more than a line, for one
-     * after the other while it takes up a part of the inputs: all at once they would
-     * keep what the product itself waits for.  Tiles at an edge are few, and a row
-     * alone is foreseen. */
+    /* A large tile asks for what comes later: at once if its rows are a line each, else
+     * row by row, with a part of the inputs after each: all together they would keep
+     * what the product itself waits for.  Tiles at an edge are few, and a row alone is
+     * foreseen. */
     const bool large = whole && mr > 1 && mr * nv >= MAX_TILE / 2;
     const int parts = nv * sizeof(vf) > CRNN_LINE ? mr : 1;
     for (size_t i = 0; i < a->num_terms; i++) {
