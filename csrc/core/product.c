@@ -9,8 +9,11 @@
 #define WATCH_WORK ((size_t)1 << 20)
 #define ROW_WORK ((size_t)128)
 #define PRODUCT_WORK ((size_t)2048)
-#define WATCH_COLS ((size_t)256)
 #define WATCH_ROWS ((size_t)24)
+#define WATCH_COLS ((size_t)256)
+#define WATCH_INPUTS ((size_t)1024)
+/* Of more rows: with so many inputs half of a small second cache. */
+#define NARROW_COLS ((size_t)64)
 
 static size_t watch_work(const crnn_lane *lane)
 {
@@ -28,68 +31,74 @@ static bool cancelled(crnn_lane *lane, size_t work)
     return watch->cancelled(watch->context);
 }
 
-/* Run a product; false when cancelled. */
-static bool piece(crnn_lane *lane, const crnn_affine *a, size_t k)
+static size_t num_inputs(const crnn_affine *a)
 {
-    lane->run->call->net->kernels->affine(a);
-    const size_t outputs = a->rows * (a->last_col - a->first_col);
-    return !cancelled(lane, outputs * (k + ROW_WORK) + PRODUCT_WORK);
+    size_t sum = 0;
+    for (size_t i = 0; i < a->num_terms; i++)
+        sum += a->terms[i].last - a->terms[i].first;
+    return sum;
 }
 
-/* Run a product as several that take up at most so many inputs each: the sum goes on
- * where the one before left it. */
-static bool by_inputs(crnn_lane *lane, crnn_affine a, size_t most)
+/* Run a product; false when cancelled. */
+static bool piece(crnn_lane *lane, const crnn_affine *a)
 {
-    const crnn_activation activation = a.activation;
-    void *const *states = a.states, *const *copy = a.copy;
-    const crnn_term terms[2] = {a.terms[0], a.terms[1]};
-    const size_t num_terms = a.num_terms;
-    a.num_terms = 1;
-    for (size_t i = 0; i < num_terms; i++) {
-        a.terms[0] = terms[i];
-        for (size_t first = terms[i].first; first < terms[i].last; first += most) {
-            a.terms[0].first = first;
-            a.terms[0].last = crnn_min(first + most, terms[i].last);
-            const bool done = i + 1 == num_terms && a.terms[0].last == terms[i].last;
-            a.activation = done ? activation : CRNN_IDENTITY;
-            a.states = done ? states : NULL;
-            a.copy = done ? copy : NULL;
-            if (!piece(lane, &a, a.terms[0].last - first))
+    const crnn_network *net = lane->run->call->net;
+    net->kernels->affine(a);
+    const size_t outputs = a->rows * (a->last_col - a->first_col);
+    return !cancelled(lane, outputs * (num_inputs(a) + ROW_WORK) + PRODUCT_WORK);
+}
+
+/* One part of the sum, in blocks of columns and these in blocks of rows: what a block
+ * reads of the matrix comes from afar once, and from the second cache for the other
+ * rows. */
+static bool in_blocks(crnn_lane *lane, const crnn_affine *a)
+{
+    const size_t rows = crnn_min(a->rows, WATCH_ROWS);
+    const size_t cols = rows < a->rows ? NARROW_COLS : WATCH_COLS;
+    for (size_t col = a->first_col; col < a->last_col; col += cols)
+        for (size_t row = 0; row < a->rows; row += rows) {
+            crnn_affine block = *a;
+            block.rows = crnn_min(rows, a->rows - row);
+            block.first_col = col;
+            block.last_col = crnn_min(col + cols, a->last_col);
+            block.y += row;
+            block.start += block.start ? row : 0;
+            block.copy += block.copy ? row : 0;
+            block.states += block.states ? row : 0;
+            for (size_t i = 0; i < CRNN_AHEAD; i++)
+                block.ahead[i] += block.ahead[i] ? row : 0;
+            block.terms[0].x += row;
+            if (!piece(lane, &block))
                 return false;
-            a.start = a.y;
         }
-    }
     return true;
 }
 
 bool crnn_product(crnn_lane *lane, const crnn_affine *a)
 {
-    size_t k = 0;
-    for (size_t i = 0; i < a->num_terms; i++)
-        k += a->terms[i].last - a->terms[i].first;
-    const size_t work = watch_work(lane), width = a->last_col - a->first_col;
-    if (crnn_mul(crnn_mul(a->rows, width), k + ROW_WORK) <= work)
-        return piece(lane, a, k);
+    const size_t outputs = crnn_mul(a->rows, a->last_col - a->first_col);
+    const size_t work = crnn_mul(outputs, num_inputs(a) + ROW_WORK);
+    if (a->num_terms == 0 || work <= watch_work(lane))
+        return piece(lane, a);
 
-    const size_t rows = crnn_min(a->rows, WATCH_ROWS),
-                 cols = crnn_min(width, WATCH_COLS);
-    const size_t inputs = crnn_max(work / (rows * cols), 1);
-    for (size_t row = 0; row < a->rows; row += rows)
-        for (size_t col = a->first_col; col < a->last_col; col += cols) {
-            crnn_affine part = *a;
-            part.rows = crnn_min(rows, a->rows - row);
-            part.first_col = col;
-            part.last_col = crnn_min(col + cols, a->last_col);
-            part.y += row;
-            part.start += part.start ? row : 0;
-            part.copy += part.copy ? row : 0;
-            part.states += part.states ? row : 0;
-            for (size_t i = 0; i < CRNN_AHEAD; i++)
-                part.ahead[i] += part.ahead[i] ? row : 0;
-            for (size_t i = 0; i < part.num_terms; i++)
-                part.terms[i].x += row;
-            if (!(k <= inputs ? piece(lane, &part, k) : by_inputs(lane, part, inputs)))
+    /* The sum goes on where the part before left it. */
+    crnn_affine part = *a;
+    part.num_terms = 1;
+    for (size_t i = 0; i < a->num_terms; i++) {
+        const crnn_term *term = &a->terms[i];
+        for (size_t first = term->first, last; first < term->last; first = last) {
+            last = crnn_min(first + WATCH_INPUTS, term->last);
+            const bool ends = i + 1 == a->num_terms && last == term->last;
+            part.terms[0] = *term;
+            part.terms[0].first = first;
+            part.terms[0].last = last;
+            part.activation = ends ? a->activation : CRNN_IDENTITY;
+            part.states = ends ? a->states : NULL;
+            part.copy = ends ? a->copy : NULL;
+            if (!in_blocks(lane, &part))
                 return false;
+            part.start = a->y;
         }
+    }
     return true;
 }
