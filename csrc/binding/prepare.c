@@ -38,6 +38,7 @@ void call_prepare(pending_call *c, const network_object *self, size_t variant,
         .num_directions = self->num_directions,
         .weights = self->weights,
         .by_unit = self->is_borrowed,
+        .few_loads = crnn_machine_loads_slowly(),
     };
     c->batch = blank;
     c->gradients = NULL;

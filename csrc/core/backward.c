@@ -88,8 +88,8 @@ static void take_span(crnn_adjoint *a, crnn_scratch *m)
                          : crnn_take(m, crnn_mul(a->span_steps + 1, B), a->row_bytes);
     const size_t most = crnn_mul(a->span_steps, B);
     /* Lanes run across inputs and states: their panels are as wide as a tile. */
-    const size_t tile =
-        crnn_max(net->kernels->panel(crnn_max(H, 1)), CRNN_LINE / element);
+    const size_t tile = crnn_max(net->kernels->panel(crnn_max(H, 1), net->few_loads),
+                                 CRNN_LINE / element);
     a->gradients = take_block(m, most, H, DZ_PANEL / element, element);
     a->inputs = take_block(m, most, most_inputs(net), tile, element);
     a->states = take_block(m, most, H, tile, element);

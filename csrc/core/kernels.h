@@ -59,8 +59,10 @@ struct crnn_kernels {
     const char *isa;
     size_t element; /* bytes */
     size_t lanes;   /* elements of a vector */
-    void (*affine)(const crnn_affine *a);
-    size_t (*panel)(size_t rows); /* columns of the tile that most of the rows use */
+    /* few_loads: in the tiles that load least for a multiply-add. */
+    void (*affine)(const crnn_affine *a, bool few_loads);
+    /* Columns of the tile that most of the rows use. */
+    size_t (*panel)(size_t rows, bool few_loads);
     /* Copy a matrix [k][cols] into panels. */
     void (*pack)(const void *w, size_t k, size_t cols, size_t panel, void *panels);
     /* The same of its transpose: panels of [cols][k]'. */

@@ -13,7 +13,7 @@
 #define ROLL _Pragma("clang loop unroll(disable)")
 #define TWICE _Pragma("clang loop unroll_count(2)")
 #else
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 24")
 #define ROLL _Pragma("GCC unroll 1")
 #define TWICE _Pragma("GCC unroll 2")
 #endif
@@ -52,6 +52,10 @@ INLINE vf load(const real *p, size_t n, bool whole)
     }
 VF_TILES(DEFINE_TILE)
 
+#ifndef VF_FEW_LOADS_ROWS
+#define VF_FEW_LOADS_ROWS (shapes->rows)
+#endif
+
 typedef struct {
     size_t rows, vectors;
     void (*run)(const crnn_affine *a, size_t row, size_t col, size_t n);
@@ -81,7 +85,16 @@ static const tile_shape *widest_of(size_t rows)
     return shape;
 }
 
-static size_t panel(size_t rows) { return widest_of(rows)->vectors * VF_N; }
+/* Of a whole tile. */
+static size_t most_rows(bool few_loads)
+{
+    return few_loads ? VF_FEW_LOADS_ROWS : shapes->rows;
+}
+
+static size_t panel(size_t rows, bool few_loads)
+{
+    return widest_of(crnn_min(rows, most_rows(few_loads)))->vectors * VF_N;
+}
 
 /* Rows row .. end - 1 in tiles of as many rows as the widest has.  Columns outside,
  * rows inside: a panel of w stays in cache for all of them. */
@@ -104,7 +117,7 @@ static void affine_rows(const crnn_affine *a, size_t row, size_t end,
 
 /* As few tiles of rows as there can be, and these as even as can be: a tile of one or
  * two rows reads all of w for little arithmetic. */
-static void affine(const crnn_affine *a)
+static void affine(const crnn_affine *a, bool few_loads)
 {
     if (a->rows == 0)
         return;
@@ -112,7 +125,7 @@ static void affine(const crnn_affine *a)
         affine_rows(a, 0, 1, shapes + FIRST_OF_ONE_ROW);
         return;
     }
-    const size_t tiles = (a->rows + shapes->rows - 1) / shapes->rows;
+    const size_t most = most_rows(few_loads), tiles = (a->rows + most - 1) / most;
     const size_t rows = a->rows / tiles, larger = a->rows % tiles;
     affine_rows(a, 0, larger * (rows + 1), widest_of(rows + 1));
     affine_rows(a, larger * (rows + 1), a->rows, widest_of(rows));

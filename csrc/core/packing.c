@@ -74,7 +74,8 @@ bool crnn_is_packed(const crnn_network *net, const crnn_plan *plan, size_t uses,
     /* A small second cache gives pieces of rows slowly even where it holds them all. */
     if (matrix < 2 * CRNN_FIRST_CACHE || uses < 2 * FEW_USES)
         return false;
-    const bool lines = net->kernels->panel(plan->part_rows) * element <= CRNN_LINE;
+    const bool lines =
+        net->kernels->panel(plan->part_rows, net->few_loads) * element <= CRNN_LINE;
     return !lines || uses >= 4 * FEW_USES;
 }
 
@@ -84,7 +85,7 @@ size_t crnn_panel_of(const crnn_call *call, size_t rows)
     if (!plan->packed)
         return 0;
     const size_t lanes = plan->schedule == CRNN_COLUMNS ? plan->threads : 1;
-    return crnn_min(call->net->kernels->panel(crnn_max(rows, 1)),
+    return crnn_min(call->net->kernels->panel(crnn_max(rows, 1), call->net->few_loads),
                     crnn_share_of(call->net->hidden_size, lanes));
 }
 

@@ -43,7 +43,7 @@ static size_t num_inputs(const crnn_affine *a)
 static bool piece(crnn_lane *lane, const crnn_affine *a)
 {
     const crnn_network *net = lane->run->call->net;
-    net->kernels->affine(a);
+    net->kernels->affine(a, net->few_loads);
     const size_t outputs = a->rows * (a->last_col - a->first_col);
     return !cancelled(lane, outputs * (num_inputs(a) + ROW_WORK) + PRODUCT_WORK);
 }

@@ -5,13 +5,14 @@
 
 /* Rows and accumulators of the largest tile of any instruction set. */
 #define MAX_ROWS 8
-#define MAX_TILE 16
+#define MAX_TILE 24
+
+/* Accumulators of one that asks for what comes later. */
+#define LARGE_TILE 8
 
 #ifdef TANH_GROUP
 /* More vectors than registers: they wait in memory, and a loop takes few at a time
  * through tanh.  There are enough to hide the latency, and it is less code. */
-#define FEW 8
-
 INLINE void tanh_in_turns(vf *a, int count)
 {
     vf waiting[MAX_TILE];
@@ -30,7 +31,7 @@ INLINE void tanh_in_turns(vf *a, int count)
 INLINE void activate_groups(vf *a, int count, crnn_activation activation)
 {
 #ifdef TANH_GROUP
-    if (activation == CRNN_TANH && count > FEW) {
+    if (activation == CRNN_TANH && count > TANH_AT_ONCE) {
         tanh_in_turns(a, count);
         return;
     }
@@ -189,21 +190,22 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
      * row by row, with a part of the inputs after each: all together they would keep
      * what the product itself waits for.  Tiles at an edge are few, and a row alone is
      * foreseen. */
-    const bool large = whole && mr > 1 && mr * nv >= MAX_TILE / 2;
+    const bool large = whole && mr > 1 && mr * nv >= LARGE_TILE;
     const int parts = nv * sizeof(vf) > CRNN_LINE ? mr : 1;
     for (size_t i = 0; i < a->num_terms; i++) {
         const crnn_term *term = &a->terms[i];
         const size_t inputs = term->last - term->first;
-        if (!large || i + 1 < a->num_terms || !looks_ahead(a)) {
-            add_term(acc, a, term, row, col, term->first, term->last, mr, nv, n, whole);
-            continue;
-        }
-        place at = first_ahead(a, row, col, nv);
-        for (int part = 0; part < parts; part++) {
-            for (int r = 0; r < mr / parts; r++)
+        const bool asks = large && i + 1 == a->num_terms && looks_ahead(a);
+        place at = {0};
+        if (asks)
+            at = first_ahead(a, row, col, nv);
+        for (int part = asks ? 0 : parts - 1, next = 0; part < parts; part++) {
+            for (int r = 0; asks && r < mr / parts; r++)
                 fetch_ahead(a, &at, nv);
-            add_term(acc, a, term, row, col, term->first + inputs * part / parts,
-                     term->first + inputs * (part + 1) / parts, mr, nv, n, whole);
+            const size_t first = term->first + inputs * next / parts;
+            next = part + 1;
+            add_term(acc, a, term, row, col, first, term->first + inputs * next / parts,
+                     mr, nv, n, whole);
         }
     }
 

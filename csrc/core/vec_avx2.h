@@ -92,8 +92,9 @@ typedef __m256d vm;
 #define VF_INPUTS TWICE
 #endif
 
-/* That many accumulators are an even number. */
+/* Of more accumulators than the second number, which are even, two at a time. */
 #define TANH_GROUP 2
+#define TANH_AT_ONCE 8
 
 /* Unpacking zips within the halves of a register. */
 #define vf_zip_low(a, b) vf_halves(vf_unpack_low(a, b), vf_unpack_high(a, b), 0x20)

@@ -24,6 +24,15 @@ bool crnn_machine_has(const char *isa)
     return strcmp(isa, "generic") == 0;
 }
 
+bool crnn_machine_loads_slowly(void)
+{
+#if defined(__x86_64__)
+    return __builtin_cpu_is("intel");
+#else
+    return false;
+#endif
+}
+
 uint64_t crnn_now(void)
 {
     struct timespec now;
