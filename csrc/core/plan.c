@@ -8,8 +8,12 @@
 #include "division.h"
 
 /* A span's projection should still be in the second cache when the recurrence comes to
- * it, beside both matrices and what is fetched for the next span. */
+ * it, beside both matrices and what is fetched for the next span.  Where a matrix alone
+ * fills that cache, and the third is slow as on processors of few loads, spans are long
+ * instead: each brings w_ih from there. */
 #define SPAN_BYTES ((size_t)128 << 10)
+#define LONG_SPAN_BYTES ((size_t)512 << 10)
+#define LARGE_MATRIX ((size_t)1 << 20)
 #define SPAN_ROWS ((size_t)1024)
 /* Of a part of the batch: pointers to them take memory. */
 #define MOST_ROWS ((size_t)1024)
@@ -158,7 +162,10 @@ static bool keeps_too_much(const crnn_network *net, const crnn_batch *batch,
 static size_t span_steps(const crnn_network *net, size_t rows, size_t T)
 {
     const size_t row = crnn_mul(net->hidden_size, net->kernels->element);
-    const size_t most = crnn_min(SPAN_BYTES / crnn_max(row, 1), SPAN_ROWS);
+    const bool is_long =
+        net->few_loads && crnn_mul(row, net->hidden_size) >= LARGE_MATRIX;
+    const size_t bytes = is_long ? LONG_SPAN_BYTES : SPAN_BYTES;
+    const size_t most = crnn_min(bytes / crnn_max(row, 1), SPAN_ROWS);
     return crnn_min(crnn_max(most / crnn_max(rows, 1), 1), T);
 }
 
