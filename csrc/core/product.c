@@ -6,7 +6,7 @@
 
 /* Multiply-adds a lane between two looks at the watch, what the way to a row and to a
  * product weighs beside them, and the sizes that products are cut into. */
-#define WATCH_WORK ((size_t)1 << 20)
+#define WATCH_WORK ((size_t)1 << 22)
 #define ROW_WORK ((size_t)128)
 #define PRODUCT_WORK ((size_t)2048)
 #define WATCH_ROWS ((size_t)24)
