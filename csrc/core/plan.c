@@ -10,7 +10,7 @@
 /* A span's projection should still be in the second cache when the recurrence comes to
  * it, beside both matrices and what is fetched for the next span.  Where a matrix alone
  * fills that cache, and the third is slow as on processors of few loads, spans are long
- * instead: each brings w_ih from there. */
+ * instead: each brings w_ih from there.  Not if threads share the matrix. */
 #define SPAN_BYTES ((size_t)128 << 10)
 #define LONG_SPAN_BYTES ((size_t)512 << 10)
 #define LARGE_MATRIX ((size_t)1 << 20)
@@ -159,12 +159,12 @@ static bool keeps_too_much(const crnn_network *net, const crnn_batch *batch,
            rows_of_part(batch->num_rows, threads) >= TILE_ROWS;
 }
 
-static size_t span_steps(const crnn_network *net, size_t rows, size_t T)
+static size_t span_steps(const crnn_network *net, size_t rows, size_t T, bool shares)
 {
     const size_t row = crnn_mul(net->hidden_size, net->kernels->element);
-    const bool is_long =
-        net->few_loads && crnn_mul(row, net->hidden_size) >= LARGE_MATRIX;
-    const size_t bytes = is_long ? LONG_SPAN_BYTES : SPAN_BYTES;
+    const bool large = crnn_mul(row, net->hidden_size) >= LARGE_MATRIX;
+    const size_t bytes =
+        large && net->few_loads && !shares ? LONG_SPAN_BYTES : SPAN_BYTES;
     const size_t most = crnn_min(bytes / crnn_max(row, 1), SPAN_ROWS);
     return crnn_min(crnn_max(most / crnn_max(rows, 1), 1), T);
 }
@@ -195,7 +195,7 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
     const bool turned = crnn_is_turned(net, backward);
     crnn_plan plan = {.threads = 1, .share = 1, .part_rows = crnn_min(B, MOST_ROWS)};
     plan.parts = B > MOST_ROWS ? (B - 1) / MOST_ROWS + 1 : 1;
-    plan.span_steps = span_steps(net, plan.part_rows, T);
+    plan.span_steps = span_steps(net, plan.part_rows, T, false);
     plan.packed = crnn_is_packed(net, &plan, uses, turned);
     if (team->size < 2 || (!team->calm && !team->preferred))
         return plan;
@@ -214,8 +214,8 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
         if (backward && s == CRNN_DIRECTIONS && !team->preferred &&
             keeps_too_much(net, batch, threads))
             continue;
-        const size_t span =
-            s == CRNN_LAYERS ? crnn_min(plan.span_steps, stagger) : plan.span_steps;
+        const size_t usual = span_steps(net, plan.part_rows, T, s == CRNN_COLUMNS);
+        const size_t span = s == CRNN_LAYERS ? crnn_min(usual, stagger) : usual;
         const double spans = (double)T / (double)crnn_max(span, 1);
         const double doubt = s != CRNN_COLUMNS           ? 1
                              : plan.schedule > CRNN_ROWS ? MORE_DOUBT
@@ -231,14 +231,14 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
     }
     if (plan.schedule == CRNN_COLUMNS) {
         const size_t most = MEETING_WORK * net->kernels->lanes / step_work(net, B);
-        plan.span_steps = crnn_min(plan.span_steps, crnn_max(most, 1));
+        plan.span_steps = crnn_min(span_steps(net, B, T, true), crnn_max(most, 1));
     }
     if (plan.schedule == CRNN_LAYERS)
         plan.span_steps = crnn_min(plan.span_steps, stagger);
     if (plan.schedule == CRNN_ROWS) {
         plan.part_rows = rows_of_part(B, plan.threads);
         plan.parts = (B - 1) / plan.part_rows + 1;
-        plan.span_steps = span_steps(net, plan.part_rows, T);
+        plan.span_steps = span_steps(net, plan.part_rows, T, false);
     }
     plan.packed = crnn_is_packed(net, &plan, uses, turned);
     return plan;
