@@ -8,11 +8,11 @@
 #include "division.h"
 
 /* A span's projection should still be in the second cache when the recurrence comes to
- * it, beside both matrices and what is fetched for the next span.  Where a matrix alone
- * fills that cache, and the third is slow as on processors of few loads, spans are long
- * instead: each brings w_ih from there.  Not if threads share the matrix. */
+ * it, beside both matrices and what is fetched for the next span.  Spans are long
+ * instead if each brings w_ih from afar, but not if threads share that matrix. */
 #define SPAN_BYTES ((size_t)128 << 10)
 #define LONG_SPAN_BYTES ((size_t)512 << 10)
+/* A matrix that alone fills the second cache. */
 #define LARGE_MATRIX ((size_t)1 << 20)
 #define SPAN_ROWS ((size_t)1024)
 /* Of a part of the batch: pointers to them take memory. */
@@ -139,12 +139,26 @@ static size_t threads_for(const crnn_network *net, size_t B, const crnn_team *te
     }
 }
 
-/* Parts are more than threads, so that one that has to share its processor takes fewer,
- * but none is less than a tile unless that leaves a thread without. */
-static size_t rows_of_part(size_t B, size_t threads)
+static size_t row_bytes(const crnn_network *net)
 {
+    return crnn_mul(net->hidden_size, net->kernels->element);
+}
+
+/* Whether whoever reads a matrix waits for it: it comes from the third cache, which is
+ * slow where loads are few. */
+static bool is_afar(const crnn_network *net)
+{
+    return net->few_loads && crnn_mul(net->hidden_size, row_bytes(net)) >= LARGE_MATRIX;
+}
+
+/* Parts are more than threads, so that one that has to share its processor takes fewer,
+ * unless each brings the matrices from afar; but none is less than a tile unless that
+ * leaves a thread without. */
+static size_t rows_of_part(const crnn_network *net, size_t B, size_t threads)
+{
+    const size_t parts = is_afar(net) ? threads : 4 * threads;
     const size_t rows =
-        (crnn_max(B, 1) - 1) / (4 * threads) / TILE_ROWS * TILE_ROWS + TILE_ROWS;
+        (crnn_max(B, 1) - 1) / parts / TILE_ROWS * TILE_ROWS + TILE_ROWS;
     return crnn_min(crnn_min(rows, MOST_ROWS), (B - 1) / threads + 1);
 }
 
@@ -154,18 +168,14 @@ static bool keeps_too_much(const crnn_network *net, const crnn_batch *batch,
                            size_t threads)
 {
     const size_t rows = crnn_mul(batch->num_steps, batch->num_rows);
-    const size_t row = crnn_mul(net->hidden_size, net->kernels->element);
-    return crnn_mul(rows, row) >= MOST_KEPT &&
-           rows_of_part(batch->num_rows, threads) >= TILE_ROWS;
+    return crnn_mul(rows, row_bytes(net)) >= MOST_KEPT &&
+           rows_of_part(net, batch->num_rows, threads) >= TILE_ROWS;
 }
 
 static size_t span_steps(const crnn_network *net, size_t rows, size_t T, bool shares)
 {
-    const size_t row = crnn_mul(net->hidden_size, net->kernels->element);
-    const bool large = crnn_mul(row, net->hidden_size) >= LARGE_MATRIX;
-    const size_t bytes =
-        large && net->few_loads && !shares ? LONG_SPAN_BYTES : SPAN_BYTES;
-    const size_t most = crnn_min(bytes / crnn_max(row, 1), SPAN_ROWS);
+    const size_t bytes = is_afar(net) && !shares ? LONG_SPAN_BYTES : SPAN_BYTES;
+    const size_t most = crnn_min(bytes / crnn_max(row_bytes(net), 1), SPAN_ROWS);
     return crnn_min(crnn_max(most / crnn_max(rows, 1), 1), T);
 }
 
@@ -236,7 +246,7 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
     if (plan.schedule == CRNN_LAYERS)
         plan.span_steps = crnn_min(plan.span_steps, stagger);
     if (plan.schedule == CRNN_ROWS) {
-        plan.part_rows = rows_of_part(B, plan.threads);
+        plan.part_rows = rows_of_part(net, B, plan.threads);
         plan.parts = (B - 1) / plan.part_rows + 1;
         plan.span_steps = span_steps(net, plan.part_rows, T, false);
     }
