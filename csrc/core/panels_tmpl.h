@@ -12,6 +12,9 @@
  * read now waits for one. */
 INLINE void fetch(const void *line) { __builtin_prefetch(line, 0, 2); }
 
+/* Into the first. */
+INLINE void fetch_near(const void *line) { __builtin_prefetch(line, 0, 3); }
+
 static void pack(const void *w, size_t k, size_t cols, size_t panel, void *panels)
 {
     const size_t together = BYTES_TOGETHER / sizeof(real);
@@ -88,7 +91,7 @@ static void transpose_block(const real *from, size_t from_step, size_t rows, rea
 INLINE void fetch_rows(const real *rows, size_t n, size_t k, size_t i)
 {
     for (size_t r = 0; r < n; r++)
-        __builtin_prefetch(rows + r * k + crnn_min(i, k - 1));
+        fetch_near(rows + r * k + crnn_min(i, k - 1));
 }
 
 static void pack_transposed(const void *w, size_t k, size_t cols, size_t panel,
