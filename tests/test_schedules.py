@@ -58,6 +58,8 @@ def calls(dtype):
     turned = x.swapaxes(0, 1)[:, ::-1, ::-1]
     yield lambda: results(first, turned, lengths=lengths)
     yield lambda: results(make(1, False, dtype, H=1024), x[:3])
+    wide = draw(2, 70, 6, dtype=dtype)  # products that are cut for the watch
+    yield lambda: results(make(1, False, dtype, H=1024), wide)
     yield lambda: results(make(1, False, dtype, H=3), draw(3, 3000, 6, dtype=dtype))
     many = draw(25, 43, 6, dtype=dtype)  # in several spans on the way back
     yield lambda: results(make(2, True, dtype), many)
