@@ -61,8 +61,8 @@ typedef struct {
     size_t num_directions;       /* D */
     const crnn_weights *weights; /* [L*D], at layer * D + direction */
     bool by_unit;   /* a row of a matrix belongs to a hidden unit, as torch has it */
-    bool few_loads; /* tiles shall load little: the processor hardly loads a vector
-                       while it multiplies and adds two */
+    bool few_loads; /* tiles shall load little: the processor loads hardly more than
+                       a vector while it multiplies and adds two */
 } crnn_network;
 
 /* A three-dimensional array; strides in bytes, any sign, multiples of the element's

@@ -52,10 +52,6 @@ INLINE vf load(const real *p, size_t n, bool whole)
     }
 VF_TILES(DEFINE_TILE)
 
-#ifndef VF_FEW_LOADS_ROWS
-#define VF_FEW_LOADS_ROWS (shapes->rows)
-#endif
-
 typedef struct {
     size_t rows, vectors;
     void (*run)(const crnn_affine *a, size_t row, size_t col, size_t n);
@@ -85,7 +81,11 @@ static const tile_shape *widest_of(size_t rows)
     return shape;
 }
 
-/* Of a whole tile. */
+/* Of a whole tile; where loads are few too, unless an instruction set has better. */
+#ifndef VF_FEW_LOADS_ROWS
+#define VF_FEW_LOADS_ROWS (shapes->rows)
+#endif
+
 static size_t most_rows(bool few_loads)
 {
     return few_loads ? VF_FEW_LOADS_ROWS : shapes->rows;

@@ -236,15 +236,14 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
                                   cycles < LEAST_GAIN * alone) {
             plan.schedule = s;
             plan.threads = threads;
+            plan.span_steps = span;
             plan.share = cycles / alone;
         }
     }
     if (plan.schedule == CRNN_COLUMNS) {
         const size_t most = MEETING_WORK * net->kernels->lanes / step_work(net, B);
-        plan.span_steps = crnn_min(span_steps(net, B, T, true), crnn_max(most, 1));
+        plan.span_steps = crnn_min(plan.span_steps, crnn_max(most, 1));
     }
-    if (plan.schedule == CRNN_LAYERS)
-        plan.span_steps = crnn_min(plan.span_steps, stagger);
     if (plan.schedule == CRNN_ROWS) {
         plan.part_rows = rows_of_part(net, B, plan.threads);
         plan.parts = (B - 1) / plan.part_rows + 1;

@@ -204,16 +204,16 @@ INLINE void tile(const crnn_affine *a, size_t row, size_t col, int mr, int nv, s
         const crnn_term *term = &a->terms[i];
         const size_t inputs = term->last - term->first;
         const bool asks = large && i + 1 == a->num_terms && looks_ahead(a);
+        size_t first = term->first;
         place at = {0};
         if (asks)
             at = first_ahead(a, row, col, nv);
-        for (int part = asks ? 0 : parts - 1, next = 0; part < parts; part++) {
+        for (int part = asks ? 0 : parts - 1; part < parts; part++) {
             for (int r = 0; asks && r < mr / parts; r++)
                 fetch_ahead(a, &at, nv);
-            const size_t first = term->first + inputs * next / parts;
-            next = part + 1;
-            add_term(acc, a, term, row, col, first, term->first + inputs * next / parts,
-                     mr, nv, n, whole);
+            const size_t last = term->first + inputs * (part + 1) / parts;
+            add_term(acc, a, term, row, col, first, last, mr, nv, n, whole);
+            first = last;
         }
     }
 

@@ -10,8 +10,8 @@
 /* Whether the CPU and the operating system can run the kernels of this name. */
 bool crnn_machine_has(const char *isa);
 
-/* Whether the CPU hardly loads a vector of 512 bits while it multiplies and adds two:
- * measured on an Ice Lake, and taken to be so wherever Intel made it. */
+/* Whether the CPU loads hardly more than a vector of 512 bits while it multiplies and
+ * adds two: measured on an Ice Lake, and taken to be so wherever Intel made it. */
 bool crnn_machine_loads_slowly(void);
 
 /* Nanoseconds of a clock that never goes back. */
