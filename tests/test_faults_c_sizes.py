@@ -202,6 +202,9 @@ def test_fault_49_internal_calls_check_what_could_reach_wrong_memory(shape):
         else:
             assert np.isfinite(result).all()
         check_usable(small)
+    thin = crnn.RNN(I, 1, 2, bidirectional=True)
+    with pytest.raises(ValueError, match="contiguous"):
+        thin._run(x, masks=(np.repeat(mask, 2, -1)[..., :4:2],))
 
 
 def test_fault_49_internal_allocation_checks_its_sizes():

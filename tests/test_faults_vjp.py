@@ -113,6 +113,18 @@ def test_fault_30_33_gradients_of_any_layout():
     assert equal(net.vjp(first, hx)[2](output, h_n), right)
 
 
+@both_dtypes
+def test_fault_30_gradients_of_one_unit_in_two_directions(dtype):
+    """The features of states are one and have any stride; those of outputs are two."""
+    net = crnn.RNN(I, 1, bidirectional=True, dtype=dtype)
+    output, h_n, pullback = net.vjp(draw(T, B, I, dtype=dtype))
+    right = pullback(output, h_n)
+    for turn in np.asfortranarray, lambda a: np.repeat(a, 3, -1)[..., ::3]:
+        assert equal(pullback(turn(output), turn(h_n)), right)
+    ones = pullback(np.ones_like(output))
+    assert equal(pullback(np.broadcast_to(output.dtype.type(1), output.shape)), ones)
+
+
 def test_fault_42_aliases():
     net = crnn.RNN(H, H)
     x = draw(1, 1, H)

@@ -13,13 +13,22 @@ bool array_is_plain(PyObject *array, int type_num)
            PyArray_ISBEHAVED_RO((PyArrayObject *)array);
 }
 
+enum { FEATURES = 2 };
+
 /* Views have the strides of time, batch and features; the states' first axis takes the
- * place of time, the rows of a packed batch that of time and batch. */
-static void set_stride(crnn_view *view, char letter, ptrdiff_t stride)
+ * place of time, the rows of a packed batch that of time and batch.  A single feature
+ * is contiguous, whatever its stride. */
+static void set_stride(crnn_view *view, char letter, PyArrayObject *array, int axis)
 {
-    static const unsigned char places['T' + 1] = {
-        ['B'] = 1, ['I'] = 2, ['H'] = 2, ['F'] = 2}; /* N, S, T: 0 */
-    view->stride[places[(unsigned char)letter]] = stride;
+    static const unsigned char places['T' + 1] = {['B'] = 1,
+                                                  ['I'] = FEATURES,
+                                                  ['H'] = FEATURES,
+                                                  ['F'] = FEATURES}; /* N, S, T: 0 */
+    const size_t place = places[(unsigned char)letter];
+    const ptrdiff_t stride = place == FEATURES && PyArray_DIM(array, axis) == 1
+                                 ? PyArray_ITEMSIZE(array)
+                                 : PyArray_STRIDE(array, axis);
+    view->stride[place] = stride;
     if (letter == 'N')
         view->stride[1] = stride;
 }
@@ -39,7 +48,7 @@ int array_bind(PyArrayObject *array, const char *axes, axis_sizes *sizes,
             *size = n;
         if (*size != n)
             return i;
-        set_stride(view, axes[i], PyArray_STRIDE(array, i));
+        set_stride(view, axes[i], array, i);
     }
     return ndim == i ? -1 : i;
 }
@@ -90,6 +99,6 @@ PyArrayObject *array_new(int type_num, const char *axes, const axis_sizes *sizes
         return NULL;
     *view = (crnn_view){.data = PyArray_BYTES(array)};
     for (int i = 0; i < ndim; i++)
-        set_stride(view, axes[i], PyArray_STRIDE(array, i));
+        set_stride(view, axes[i], array, i);
     return array;
 }

@@ -57,8 +57,8 @@ void call_prepare(pending_call *c, const network_object *self, size_t variant,
         SIZE(&c->sizes, 'B') = 1;
 }
 
-bool call_can_read(const pending_call *c, const crnn_view *states)
+bool call_can_read(const pending_call *c, const crnn_view *view)
 {
-    return states->stride[2] == (ptrdiff_t)(c->type_num == NPY_FLOAT ? 4 : 8) ||
-           c->net.hidden_size == 1 || SIZE(&c->sizes, 'B') == 0;
+    return view->stride[2] == (c->type_num == NPY_FLOAT ? 4 : 8) ||
+           SIZE(&c->sizes, 'B') == 0;
 }
