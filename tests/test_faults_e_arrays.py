@@ -90,6 +90,22 @@ def test_fault_71_arguments_of_a_running_call_cannot_be_resized():
     check_usable(net)
 
 
+def test_fault_71_arguments_that_a_pullback_reads_cannot_be_resized():
+    net, x, hx = network(), draw(T, B, I), draw(1, B, H)
+    output, _, pullback = net.vjp(x, hx)
+    expected = pullback(output)
+    for array in x, hx:
+        with pytest.raises(ValueError, match="resize"):
+            array.resize((1,), refcheck=False)
+    assert all(
+        same_bits(*pair)
+        for pair in zip(pullback(output).values(), expected.values(), strict=True)
+    )
+    del pullback
+    for array in x, hx:
+        array.resize((1,), refcheck=False)
+
+
 def test_fault_71_arrays_outlive_their_network_and_the_reverse():
     net = network()
     weight, parameters = net.weight_ih_l0, net.state_dict()

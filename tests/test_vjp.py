@@ -158,6 +158,11 @@ def test_dropout_uses_the_masks_of_its_call(torch, dtype):
     masks = crnn.random.dropout_masks(1, (T, B, H), np.dtype(dtype), 0.5)
     output, _, tape = net._record(x, masks=masks)
     found = tape.pullback(np.ones_like(output), None, (True, False) + 8 * (True,))
+    *_, tape = net._record(x, None, None, None, (masks[0].copy(),), **{})
+    again = tape.pullback(np.ones_like(output), None, (True, False) + 8 * (True,))
+    assert [a is None or a.tobytes() for a in again] == [
+        a is None or a.tobytes() for a in found
+    ]
     layers = [torch.nn.RNN(n, H, dtype=getattr(torch, dtype)) for n in (I, H)]
     state = {n: torch.from_numpy(a) for n, a in net.state_dict().items()}
     for k, layer in enumerate(layers):

@@ -44,6 +44,7 @@ typedef struct {
 typedef struct {
     size_t *rows; /* offsets [T], then lengths [B] */
     crnn_view *masks;
+    PyObject *mask_arrays; /* borrowed, or NULL: what masks view */
 } call_extras;
 
 /* Whether dropout is certain not to act. */
@@ -67,8 +68,8 @@ void call_prepare(pending_call *c, const network_object *self, size_t variant,
 bool call_start_directly(pending_call *c, network_object *self, size_t variant,
                          PyObject *x, PyObject *h0);
 
-/* Whether the states' last axis is contiguous, as the recurrence reads them. */
-bool call_can_read(const pending_call *c, const crnn_view *states);
+/* Whether the features of each row are contiguous, as the recurrence reads states. */
+bool call_can_read(const pending_call *c, const crnn_view *view);
 
 /*
  * Read (x, hx=None, lengths=None, batch_sizes=None, masks=None), all that memory safety

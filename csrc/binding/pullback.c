@@ -250,7 +250,7 @@ PyObject *tape_gradients(PyObject *op, PyObject *const *args, Py_ssize_t count)
         (count > 2 && !bind_gradient(&c, args[2], axes->states, &p.g.dhn, &c.dhn)))
         Py_RETURN_NONE;
     PyObject *result = NULL;
-    if (make_outputs(&c, &p, true, self->h0, true) && compute(&c, &p))
+    if (make_outputs(&c, &p, true, c.h0, true) && compute(&c, &p))
         result = name_products(state, &p, args[0]);
     free_products(&p);
     return result;

@@ -87,6 +87,7 @@ static bool read_masks(pending_call *c, PyObject *masks, call_extras *e)
             return value_error("the last axis of a mask must be contiguous");
     }
     c->batch.masks = e->masks;
+    e->mask_arrays = masks;
     return true;
 }
 

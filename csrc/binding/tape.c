@@ -3,7 +3,7 @@
  *
  * A tape is never changed, so that any thread may pull back through it, any number of
  * times.  It owns the states of all layers and the parameters as they were at the call;
- * x, hx and borrowed parameters it only keeps alive.
+ * x, hx and borrowed parameters it only keeps alive, and where they are.
  */
 #include "tape.h"
 
@@ -11,10 +11,7 @@ static int traverse(PyObject *op, visitproc visit, void *arg)
 {
     tape_object *self = (tape_object *)op;
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->network);
-    Py_VISIT(self->x);
-    Py_VISIT(self->h0);
-    Py_VISIT(self->masks);
+    Py_VISIT(self->kept);
     return 0;
 }
 
@@ -27,10 +24,7 @@ static void dealloc(PyObject *op)
     PyObject_GC_UnTrack(op);
     call_free(&self->call, &self->extras);
     crnn_free(self->states);
-    Py_XDECREF(self->network);
-    Py_XDECREF(self->x);
-    Py_XDECREF(self->h0);
-    Py_XDECREF(self->masks);
+    Py_XDECREF(self->kept);
     type->tp_free(op);
     Py_DECREF(type);
 }
@@ -39,11 +33,28 @@ const char network_record_doc[] =
     "_record(x, hx=None, lengths=None, batch_sizes=None, masks=None)\n--\n\n"
     "As _run(), and a Tape after the results.";
 
+/* What the call reads, and weak references, which make NumPy refuse to resize it. */
+static PyObject *keep(const pending_call *c, PyObject *masks)
+{
+    PyObject *h0 = c->h0 ? c->h0 : c->x, *kept = NULL;
+    PyObject *weak_x = PyWeakref_NewRef(c->x, NULL);
+    PyObject *weak_h0 = weak_x ? PyWeakref_NewRef(h0, NULL) : NULL;
+    if (weak_h0)
+        kept = PyTuple_Pack(6, c->self, c->x, weak_x, h0, weak_h0,
+                            masks ? masks : Py_None);
+    Py_XDECREF(weak_x);
+    Py_XDECREF(weak_h0);
+    return kept;
+}
+
 /* Let the call read a copy of the parameters, and keep the states in the tape. */
 static bool prepare(tape_object *tape)
 {
     pending_call *c = &tape->call;
     const network_object *network = c->self;
+    tape->kept = keep(c, tape->extras.mask_arrays);
+    if (!tape->kept)
+        return false;
     if (!network->is_borrowed) {
         PyObject *snapshot = network_snapshot(network, &c->net.weights);
         if (!snapshot)
@@ -70,13 +81,10 @@ static tape_object *new_tape(const module_state *state)
 
 /* Compute the call that a tape describes, and keep what it leaves: (*results, tape).
  * Takes the reference to the tape. */
-static PyObject *record(tape_object *tape, network_object *network)
+static PyObject *record(tape_object *tape)
 {
     PyObject *results = NULL, *all = NULL;
     pending_call *c = &tape->call;
-    tape->network = Py_NewRef((PyObject *)network);
-    tape->x = Py_NewRef(c->x);
-    tape->h0 = Py_XNewRef(c->h0);
     c->batch.num_steps = SIZE(&c->sizes, 'T');
     c->batch.num_rows = SIZE(&c->sizes, 'B');
     if (prepare(tape)) {
@@ -105,10 +113,7 @@ PyObject *network_record(PyObject *op, PyObject *args, PyObject *kwargs)
         Py_DECREF(tape);
         return NULL;
     }
-    if (tape->call.batch.masks) /* their memory is the arrays' */
-        tape->masks = Py_NewRef(kwargs ? PyDict_GetItemString(kwargs, "masks")
-                                       : PyTuple_GET_ITEM(args, 4));
-    return record(tape, network);
+    return record(tape);
 }
 
 const char network_record_directly_doc[] =
@@ -129,7 +134,7 @@ PyObject *network_record_directly(PyObject *op, PyObject *const *args, Py_ssize_
     if (!tape)
         return NULL;
     if (call_start_directly(&tape->call, network, state->variant, args[0], args[1]))
-        return record(tape, network);
+        return record(tape);
     Py_DECREF(tape);
     Py_RETURN_NONE;
 }

@@ -10,8 +10,8 @@ typedef struct {
     PyObject_HEAD
     pending_call call;
     call_extras extras;
-    void *states;                       /* [L][rows][D*H] */
-    PyObject *network, *x, *h0, *masks; /* h0, masks: or NULL */
+    void *states;   /* [L][rows][D*H] */
+    PyObject *kept; /* the objects that call refers to */
 } tape_object;
 
 /* pullback.c */
