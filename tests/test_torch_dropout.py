@@ -59,7 +59,7 @@ def test_masks_are_torchs_in_bits(torch, bidirectional):
     D = 1 + bidirectional
     call = engine.Call(I, H, 4, D, True, "RNN_TANH", num_steps=T, dropout=0.3)
     torch.manual_seed(2)
-    masks = engine.draw_masks(call, torch.zeros(T, B, I))
+    masks = engine.draw_masks(call, torch.zeros(T, B, I), None)
     torch.manual_seed(2)
     ones = torch.ones(T, B, D * H)
     for mask in masks:
@@ -67,7 +67,7 @@ def test_masks_are_torchs_in_bits(torch, bidirectional):
     call = call._replace(batch_first=True)
     torch.manual_seed(2)
     for mask, other in zip(
-        engine.draw_masks(call, torch.zeros(B, T, I)), masks, strict=True
+        engine.draw_masks(call, torch.zeros(B, T, I), None), masks, strict=True
     ):
         assert torch.equal(mask, other)  # time first in either case
 

@@ -1,7 +1,7 @@
 """crnn.torch where a tensor's storage is freed, made smaller or moved: as torch."""
 
 import pytest
-from twins import assert_same_gradients, loss_of, twins
+from twins import assert_near, assert_same_gradients, loss_of, twins
 
 I, H, T, B = 3, 4, 5, 2  # noqa: E741
 
@@ -131,3 +131,37 @@ def test_replaced_data_and_gradients_of_gradients(torch):
     ours.weight_hh_l0.data = torch.eye(H)
     with pytest.raises(RuntimeError, match="parameter"):
         torch.autograd.grad(loss, x, create_graph=True)
+
+
+@pytest.mark.parametrize("which", ["weight_hh_l0", "x", "hx"])
+def test_zero_tensors(torch, which):
+    """They have a shape and no memory; torch's backward makes them, of sgn for one."""
+    pair = twins(I, H, 2, dropout=0.5)
+    results, states = [], []
+    for net in pair:
+        tensors = operands(torch, net)
+        zeros = torch._efficientzerotensor(tensors[which].shape)
+        if which in ("x", "hx"):
+            tensors[which] = zeros
+        else:
+            net.weight_hh_l0 = torch.nn.Parameter(zeros)
+        torch.manual_seed(1)
+        output, h_n = net(tensors["x"], tensors["hx"])
+        loss_of((output, h_n)).backward()
+        results.append(output)
+        states.append(torch.get_rng_state())
+    assert_near(*results[::-1])
+    assert torch.equal(*states)
+    assert_same_gradients(pair[1].parameters(), pair[0].parameters())
+
+
+def test_gradients_that_are_zero_tensors(torch):
+    """A narrowed one keeps its strides, which are those of more than the core reads."""
+    pair = twins(I, H)
+    for net in pair:
+        x = operands(torch, net)["x"]
+        wide = torch.zeros(T, B, 100000)
+        torch.cat([net(x)[0], wide], -1).sgn().sum().backward()
+        (d_x,) = torch.autograd.grad(net(x)[0].abs().sum(), x, create_graph=True)
+        d_x.square().sum().backward()
+    assert_same_gradients(pair[1].parameters(), pair[0].parameters())

@@ -69,14 +69,19 @@ class Network:
         return Network(call, self._weights[0].dtype, self._weights).core
 
 
-def draw_masks(call: Call, input) -> list[torch.Tensor]:
+def draw_masks(call: Call, input, hx) -> list[torch.Tensor]:
     """Dropout's factors for each boundary of layers, as torch draws them: time first.
 
     The same draws on the same shapes as torch.nn.RNN's, which leave torch's generator
     in the same state.
+
+    Raises:
+        UnfitError: input or hx cannot be read; nothing is drawn, for torch will.
     """
     if not call.dropout:
         return []
+    for alias in _aliases(input, hx):
+        _array(alias)
     shape = [*input.shape[:-1], call.hidden_size * call.num_directions]
     if call.batch_first:
         shape[:2] = shape[1::-1]
@@ -98,7 +103,7 @@ def _array(alias):
     resize it, for good.
 
     Raises:
-        UnfitError: it has no storage, or one too small for it.
+        UnfitError: it has no memory, or a storage too small for it.
     """
     if alias is None:
         return None

@@ -131,7 +131,7 @@ def _compute(call, input, hx, shape, weights):
     ):
         return function.apply(call, *_owned(call, input, hx, weights), *weights)
     net = engine.Network(call, input.dtype, weights)
-    return engine.run(net, call, input, hx, engine.draw_masks(call, input))
+    return engine.run(net, call, input, hx, engine.draw_masks(call, input, hx))
 
 
 def _any_needs_gradient(tensors):

@@ -71,7 +71,7 @@ class Recurrence(torch.autograd.Function):
             )
         ctx.rest = [None if k else w for w, k in zip(weights, kept, strict=True)]
         ctx.versions = _versions(ctx.rest)
-        masks = engine.draw_masks(call, input)
+        masks = engine.draw_masks(call, input, hx)
         ctx.set_materialize_grads(False)
         ctx.call, ctx.tape = call, None
         if hooked:

@@ -33,7 +33,8 @@ static bool is_readable(const tensor *t)
 }
 
 /* Whether elements so far apart lie in a storage of so many bytes, the first of them at
- * such a place: a storage can be made smaller than its tensors. */
+ * such a place: a storage can be made smaller than its tensors, and torch's zero
+ * tensors have no memory. */
 static bool is_inside(const tensor *t, const npy_intp *strides, size_t first,
                       size_t bytes)
 {
@@ -45,7 +46,7 @@ static bool is_inside(const tensor *t, const npy_intp *strides, size_t first,
         size_t *reach = strides[i] < 0 ? &before : &after;
         *reach = crnn_add(*reach, crnn_mul((size_t)t->shape[i] - 1, stride));
     }
-    return before <= first && crnn_add(first, after) <= bytes;
+    return t->data && before <= first && crnn_add(first, after) <= bytes;
 }
 
 PyDoc_STRVAR(as_array_doc,
