@@ -2,6 +2,7 @@
 
 import pytest
 from twins import (
+    GRADIENT_TOLERANCE,
     assert_near,
     assert_same_gradients,
     counted,
@@ -125,3 +126,41 @@ def test_requires_grad_set_after_the_call(torch, kind, before):
     assert_near(found[1][0], found[0][0], {"float32": 1e-4})
     if not before:
         assert found[1][1] == found[0][1] == [None] * 4
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_vmap_over_the_backward_of_a_recorded_call(torch, again):
+    """The rows of a Jacobian, as torch.autograd.functional's vectorized ones."""
+    found = []
+    for net in twins(I, H, 2, bidirectional=True, dropout=0.3):
+        torch.manual_seed(1)
+        x = torch.randn(T, B, I, requires_grad=True)
+        output, _ = net(x)
+
+        inputs = [x, *net.parameters()]
+
+        def row(v, output=output, inputs=inputs):
+            options = {"retain_graph": True, "create_graph": again}
+            return torch.autograd.grad(output, inputs, v, **options)
+
+        rows = torch.vmap(row)(torch.eye(output.numel()).view(-1, *output.shape))
+        assert all(jacobian.requires_grad == again for jacobian in rows)
+        if again:
+            rows += torch.autograd.grad(rows[0].square().sum(), [*net.parameters()])
+        found.append(rows)
+    for ours, right in zip(found[1], found[0], strict=True):
+        assert_near(ours, right, GRADIENT_TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "RNNCell"])
+def test_grad_mode_inside_inference_mode(torch, kind):
+    """It records nothing, whether its input was made inside or outside."""
+    with every_cell():
+        for net in twins(I, H, kind=kind):
+            shape = (B, I) if kind == "RNNCell" else (T, B, I)
+            outside = torch.ones(shape)
+            with torch.inference_mode(), torch.enable_grad():
+                for x in outside, torch.ones(shape):
+                    result = net(x)
+                    result = result if kind == "RNNCell" else result[0]
+                    assert not result.requires_grad and result.grad_fn is None

@@ -45,6 +45,16 @@ def _only_devices() -> bool:
     return all(type(m) is DeviceContext for m in _get_current_function_mode_stack())
 
 
+def records() -> bool:
+    """Whether autograd records operators, which inference mode forbids grad mode."""
+    return torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+
+
+def is_transformed() -> bool:
+    """Whether one of torch.func's transforms is active."""
+    return _C._are_functorch_transforms_active()
+
+
 def is_autocast() -> bool:
     """Whether operators choose their dtypes themselves."""
     return _C._is_any_autocast_enabled()

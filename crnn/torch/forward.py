@@ -48,6 +48,7 @@ def rnn(self, input, hx):
         UnfitError: the core does not compute this.
         ShapeError: torch would compute this wrongly, in silence.
     """
+    _fit(_has_torchs_checks(type(self)))
     if isinstance(input, PackedSequence):
         return _packed(self, input, hx)
     _fit(type(input) in _TENSORS)
@@ -71,7 +72,7 @@ def cell(self, input, hx):
     """
     _fit(type(input) in _TENSORS and input.dim() == 2 and input.numel() > 0)
     sizes = self.input_size, self.hidden_size
-    if not worth.is_cell_worth_it(*sizes, len(input), torch.is_grad_enabled()):
+    if not worth.is_cell_worth_it(*sizes, len(input), context.records()):
         return NotImplemented
     named = self._parameters
     if tuple(named) == _CELL_NAMES:
@@ -79,7 +80,8 @@ def cell(self, input, hx):
     else:
         weights = [getattr(self, name) for name in _CELL_NAMES]
     bias = weights[2] is not None or weights[3] is not None
-    _fit(self.nonlinearity in _MODES and sizes[1] > 0)
+    _fit(type(self.nonlinearity) is str and self.nonlinearity in _MODES)
+    _fit(sizes[1] > 0)
     call = Call(*sizes, 1, 1, bias, _MODES[self.nonlinearity], is_cell=True)
     shape = (*input.shape[:-1], call.hidden_size)
     return _compute(call, input, hx, shape, weights if bias else weights[:2])
@@ -90,8 +92,24 @@ def _fit(condition):
         raise UnfitError
 
 
+def _has_torchs_checks(kind):
+    """Whether a class has no other methods for those that torch's forward calls.
+
+    Asked one by one, for a loop would be felt.
+    """
+    base = torch.nn.RNN
+    return kind is base or (
+        kind.check_forward_args is base.check_forward_args
+        and kind.check_input is base.check_input
+        and kind.check_hidden_size is base.check_hidden_size
+        and kind.get_expected_hidden_size is base.get_expected_hidden_size
+        and kind.permute_hidden is base.permute_hidden
+        and kind._update_flat_weights is base._update_flat_weights
+    )
+
+
 def _is_worth_it(call, rows):
-    return worth.is_network_worth_it(call, rows, torch.is_grad_enabled())
+    return worth.is_network_worth_it(call, rows, context.records())
 
 
 def _call_of(self, num_steps, batch_first, batch_sizes=None):
@@ -124,7 +142,7 @@ def _compute(call, input, hx, shape, weights):
     if hx is not None:
         _fit(type(hx) in _TENSORS and hx.dtype is input.dtype and hx.is_cpu)
         _fit(hx.shape == shape and hx.layout is torch.strided)
-    if torch.is_grad_enabled() and (
+    if context.records() and (
         input.requires_grad
         or _any_needs_gradient(weights)
         or (hx is not None and hx.requires_grad)

@@ -49,7 +49,9 @@ class RNN(torch.nn.RNN):
     ``create_graph=True`` is refused; a parameter edited in place that backward needs is
     refused by each backward pass of a call, also by one that stops above its layer;
     under torch.autograd.graph.saved_tensors_hooks the states are not kept but computed
-    again; torch.jit.script puts a torch.nn.RNN in this module's place.
+    again; torch.jit.script puts a torch.nn.RNN in this module's place; what knows
+    modules by their exact class, as torch.fx its leaves and torch.ao.quantization what
+    it replaces, does not know this one: there, use `patch`.
     """
 
     __module__ = "crnn.torch"
@@ -58,7 +60,7 @@ class RNN(torch.nn.RNN):
 
     def __prepare_scriptable__(self):
         """Let torch.jit.script compile the class that it knows."""
-        return _with_class(copy.copy(self), torch.nn.RNN)
+        return _scriptable(self, RNN, torch.nn.RNN)
 
 
 class RNNCell(torch.nn.RNNCell):
@@ -88,7 +90,7 @@ class RNNCell(torch.nn.RNNCell):
 
     def __prepare_scriptable__(self):
         """Let torch.jit.script compile the class that it knows."""
-        return _with_class(copy.copy(self), torch.nn.RNNCell)
+        return _scriptable(self, RNNCell, torch.nn.RNNCell)
 
 
 def convert(module: torch.nn.Module) -> torch.nn.Module:
@@ -117,6 +119,11 @@ def convert(module: torch.nn.Module) -> torch.nn.Module:
         if kind in ours:
             _with_class(child, _rebased(type(child), kind, ours[kind]))
     return module
+
+
+def _scriptable(module, ours, base):
+    """What torch.jit.script is to compile; subclasses have code of their own."""
+    return _with_class(copy.copy(module), base) if type(module) is ours else module
 
 
 def _with_class(module, kind):

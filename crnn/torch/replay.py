@@ -1,7 +1,11 @@
 """The same call by torch's own operators, for gradients that need gradients in turn."""
 
+from itertools import compress
+
 import torch
 from torch import _VF
+
+from . import context
 
 
 def gradients(call, operands, masks, d_results, needs):
@@ -17,26 +21,45 @@ def gradients(call, operands, masks, d_results, needs):
         d_results: a gradient or None for each result of the call.
         needs: whether each operand needs a gradient.
     """
-    again = torch.is_grad_enabled()
-    with torch.enable_grad(), torch.autocast("cpu", enabled=False):
-        operands = [_place(*pair, again) for pair in zip(operands, needs, strict=True)]
+    given = [d for d in d_results if d is not None]
+    if not given:
+        return [None] * len(operands)
+
+    def results_of(operands):
         results = (
             _cell(call, *operands) if call.is_cell else _rnn(call, operands, masks)
         )
-        pairs = [
-            (r, d) for r, d in zip(results, d_results, strict=True) if d is not None
-        ]
-        if not pairs:
-            return [None] * len(operands)
-        found = torch.autograd.grad(
-            [r for r, _ in pairs],
-            [t for t, need in zip(operands, needs, strict=True) if need],
-            [d for _, d in pairs],
+        return [r for r, d in zip(results, d_results, strict=True) if d is not None]
+
+    compute = _transformed if context.is_transformed() else _recorded
+    with torch.autocast("cpu", enabled=False):
+        found = iter(compute(results_of, operands, needs, given))
+    return [next(found) if need else None for need in needs]
+
+
+def _recorded(results_of, operands, needs, given):
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        operands = [_place(*pair, again) for pair in zip(operands, needs, strict=True)]
+        return torch.autograd.grad(
+            results_of(operands),
+            list(compress(operands, needs)),
+            given,
             create_graph=again,
             materialize_grads=True,
         )
-    found = iter(found)
-    return [next(found) if need else None for need in needs]
+
+
+def _transformed(results_of, operands, needs, given):
+    """Inside torch.vmap, say, where nobody may ask for gradients but its own means."""
+
+    def results_by_needed(*needed):
+        needed = iter(needed)
+        return results_of(
+            [next(needed) if n else t for n, t in zip(needs, operands, strict=True)]
+        )
+
+    return torch.func.vjp(results_by_needed, *compress(operands, needs))[1](given)
 
 
 def _place(operand, need, again):
