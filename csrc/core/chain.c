@@ -70,10 +70,9 @@ static bool step_back(chain *c, size_t t, size_t i)
     const crnn_run *run = lane->run;
     const crnn_step *now = &c->steps[i % 2], *next = &c->steps[1 - i % 2];
     const size_t n = crnn_rows_active(run, t);
-    /* Rows that were there one step later in the direction's own time. */
-    const size_t going_on = c->direction ? (t ? n : 0) : crnn_rows_active(run, t + 1);
-    const size_t from = c->direction ? t - 1 : t + 1, to = c->direction ? t + 1 : t - 1;
-    const size_t more = crnn_rows_active(run, to);
+    const size_t from = crnn_after(t, c->direction), to = crnn_before(t, c->direction);
+    const size_t going_on = crnn_min(n, crnn_rows_active(run, from)),
+                 more = crnn_rows_active(run, to);
     for (size_t row = 0; row < n; row++) {
         const size_t rank = run->first_row + row;
         lane->y[row] = crnn_dz_row(c->a, c->direction, t, rank);

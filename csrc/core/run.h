@@ -125,6 +125,18 @@ static inline size_t crnn_row_of(const crnn_run *r, size_t i)
     return r->call->order ? r->call->order[r->first_row + i] : r->first_row + i;
 }
 
+/* The step before and after t in a direction's own time; SIZE_MAX, at which no row is
+ * active, before the first. */
+static inline size_t crnn_before(size_t t, size_t direction)
+{
+    return direction ? t + 1 : t - 1;
+}
+
+static inline size_t crnn_after(size_t t, size_t direction)
+{
+    return direction ? t - 1 : t + 1;
+}
+
 /* How many rows of the run are longer than t; they are the first ones. */
 size_t crnn_rows_active(const crnn_run *r, size_t t);
 

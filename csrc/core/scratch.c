@@ -26,7 +26,8 @@ static void take_run(crnn_division *d, size_t i, crnn_scratch *m)
     const size_t kept = crnn_keeps_all_steps(call) ? T : call->plan->span_steps;
     if (i > 0 && call->plan->threads == 1)
         run.between = m->base ? d->runs[0].between : NULL;
-    else if (call->net->num_layers > 1 && (!call->batch->states || call->batch->masks))
+    else if (!call->backward && call->net->num_layers > 1 &&
+             (!call->batch->states || call->batch->masks))
         run.between =
             crnn_take(m, crnn_mul(crnn_mul(kept, run.num_rows), D), call->state_bytes);
     if (m->base)

@@ -92,7 +92,7 @@ static void enter(crnn_lane *lane, const crnn_span *s, size_t t, size_t known, s
 {
     const crnn_call *call = lane->run->call;
     const crnn_batch *batch = call->batch;
-    const size_t begun = s->direction ? crnn_rows_active(lane->run, t + 1) : t ? n : 0;
+    const size_t begun = crnn_rows_active(lane->run, crnn_before(t, s->direction));
     for (size_t i = known; i < n; i++) {
         if (i < begun)
             lane->h[i] = state_row(lane, &batch->hn, s, i);
@@ -177,8 +177,8 @@ static void look_ahead(crnn_affine *a, const crnn_lane *lane, const crnn_span *s
     const size_t left = s->direction ? t : call->num_steps - 1 - t;
     a->ahead[0] = a->ahead[1] = a->ahead[2] = NULL;
     if (a->copy && left > 0)
-        a->ahead[2] = rows_at(lane, &s->copy, column, s->direction ? t - 1 : t + 1, t,
-                              n, lane->copy + n);
+        a->ahead[2] = rows_at(lane, &s->copy, column, crnn_after(t, s->direction), t, n,
+                              lane->copy + n);
     if (left < steps)
         return;
     const size_t next = s->direction ? t - steps : t + steps;
@@ -197,7 +197,7 @@ static bool run_steps(crnn_lane *lane, const crnn_span *s, bool hoisted)
     size_t t = s->direction ? s->last - 1 : s->first;
     size_t n = crnn_rows_active(lane->run, t), known = 0;
     for (size_t left = s->last - s->first; left > 0; left--) {
-        const size_t next = s->direction ? t - 1 : t + 1;
+        const size_t next = crnn_after(t, s->direction);
         const size_t going_on = left > 1 ? crnn_rows_active(lane->run, next) : 0;
         enter(lane, s, t, known, n);
         if (hoisted)
