@@ -154,17 +154,17 @@ static crnn_adjoint *lay_out(const crnn_network *net, const crnn_batch *batch,
 }
 
 /* The chain of a part of the batch, or of some hidden units. */
-static void chain_part(void *division, size_t i)
+static bool chain_part(crnn_division *d, size_t i)
 {
-    crnn_adjoint *a = division;
-    a->d.ended[i] = (a->d.lanes[i].barrier || !crnn_is_cancelled(&a->d.call)) &&
-                    crnn_run_chain(a, i, a->direction);
+    crnn_adjoint *a = (crnn_adjoint *)d;
+    return (a->d.lanes[i].barrier || !crnn_is_cancelled(&a->d.call)) &&
+           crnn_run_chain(a, i, a->direction);
 }
 
-static void chain_direction(void *division, size_t i)
+static bool chain_direction(crnn_division *d, size_t i)
 {
-    crnn_adjoint *a = division;
-    a->d.ended[i] = crnn_run_chain(a, i, i);
+    crnn_adjoint *a = (crnn_adjoint *)d;
+    return crnn_run_chain(a, i, i);
 }
 
 static bool run_chains(crnn_adjoint *a)
@@ -183,17 +183,17 @@ static bool run_chains(crnn_adjoint *a)
     return true;
 }
 
-static void copy_rows(void *division, size_t i)
+static bool copy_rows(crnn_division *d, size_t i)
 {
-    crnn_adjoint *a = division;
+    crnn_adjoint *a = (crnn_adjoint *)d;
     const size_t n = a->num_shares;
     crnn_copy_rows(a, a->num_rows * i / n, a->num_rows * (i + 1) / n);
-    a->d.ended[i] = true;
+    return true;
 }
 
-static void run_share(void *division, size_t i)
+static bool run_share(crnn_division *d, size_t i)
 {
-    crnn_adjoint *a = division;
+    crnn_adjoint *a = (crnn_adjoint *)d;
     const crnn_call *call = &a->d.call;
     const size_t H = call->net->hidden_size, n = a->num_shares, B = a->all.num_rows;
     const size_t each = ((H + n - 1) / n + 15) / 16 * 16;
@@ -206,9 +206,9 @@ static void run_share(void *division, size_t i)
                     .last_rank = B * (i + 1) / n,
                     .first_unit = crnn_min(each * i, H),
                     .last_unit = crnn_min(each * (i + 1), H)};
-    a->d.ended[i] = (!wants_inputs(a, a->d.stage.layer) || crnn_run_inputs(&s)) &&
-                    (!a->g->dh0.data || crnn_run_states(&s)) &&
-                    (!a->g->dw || s.first_unit == s.last_unit || crnn_run_weights(&s));
+    return (!wants_inputs(a, a->d.stage.layer) || crnn_run_inputs(&s)) &&
+           (!a->g->dh0.data || crnn_run_states(&s)) &&
+           (!a->g->dw || s.first_unit == s.last_unit || crnn_run_weights(&s));
 }
 
 /* What the chain left of a span, to everything that is taken from it. */

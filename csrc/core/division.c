@@ -5,17 +5,23 @@
 
 #include <string.h>
 
-bool crnn_run_lanes(crnn_division *d, size_t n, bool meeting,
-                    void (*task)(void *division, size_t lane))
+static void run_task(void *division, size_t i)
 {
+    crnn_division *d = division;
+    d->ended[i] = d->task(d, i);
+}
+
+bool crnn_run_lanes(crnn_division *d, size_t n, bool meeting, crnn_task *task)
+{
+    d->task = task;
     memset(d->ended, 0, n * sizeof *d->ended); /* a forked child's team runs nothing */
     if (d->call.plan->threads == 1 || n == 1)
         for (size_t i = 0; i < n; i++)
-            task(d, i);
+            run_task(d, i);
     else if (meeting)
-        d->team->run(d->team->context, n, task, d);
+        d->team->run(d->team->context, n, run_task, d);
     else
-        d->team->share(d->team->context, n, task, d);
+        d->team->share(d->team->context, n, run_task, d);
     for (size_t i = 0; i < n; i++)
         if (!d->ended[i])
             return false;

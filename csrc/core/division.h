@@ -6,13 +6,17 @@
 
 #include "run.h"
 
+/* A part of the work, of a lane or a thread; false when cancelled. */
+typedef bool crnn_task(crnn_division *d, size_t i);
+
 /* Each lane has a run of its own with a part of the batch, or all divide one run. */
 struct crnn_division {
     crnn_call call;
     const crnn_team *team;
     crnn_run *runs;   /* [parts] */
     crnn_lane *lanes; /* [crnn_num_lanes()] */
-    bool *ended;      /* [crnn_num_lanes()] false where a lane was cancelled */
+    crnn_task *task;  /* that goes on */
+    bool *ended;      /* [crnn_num_lanes()] what it gave */
     crnn_stage stage; /* what lanes that divide a run are at */
 };
 
@@ -66,8 +70,7 @@ void crnn_begin(crnn_division *d, const crnn_team *team, const crnn_watch *watch
 
 /* Let n lanes work, on whichever threads come for them, or all at once, so that they
  * can meet; false when one was cancelled. */
-bool crnn_run_lanes(crnn_division *d, size_t n, bool meeting,
-                    void (*task)(void *division, size_t lane));
+bool crnn_run_lanes(crnn_division *d, size_t n, bool meeting, crnn_task *task);
 
 /* Give every lane its share of the hidden units. */
 void crnn_share_columns(crnn_division *d, size_t threads);

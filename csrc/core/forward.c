@@ -14,41 +14,48 @@ static void hand_up(const crnn_run *r, crnn_stage stage)
     crnn_hand_up(r, &stage);
 }
 
-/* A part of the batch: all its stages, one after the other. */
-static void run_part(void *division, size_t i)
+/* A stage, in one direction after the other. */
+static bool run_stage(crnn_lane *lane, const crnn_stage *stage)
 {
-    crnn_division *d = division;
+    return crnn_run_span(lane, stage, 0) &&
+           (lane->run->call->net->num_directions == 1 || crnn_run_span(lane, stage, 1));
+}
+
+/* A part of the batch: all its stages, one after the other. */
+static bool run_part(crnn_division *d, size_t i)
+{
     const crnn_call *call = &d->call;
     const size_t stages = call->net->num_layers * crnn_num_spans(call);
-    d->ended[i] = !crnn_is_cancelled(call);
-    for (size_t n = 0; n < stages && d->ended[i]; n++) {
+    if (crnn_is_cancelled(call))
+        return false;
+    for (size_t n = 0; n < stages; n++) {
         const crnn_stage stage = crnn_stage_at(call, n);
-        for (size_t dir = 0; dir < call->net->num_directions && d->ended[i]; dir++)
-            d->ended[i] = crnn_run_span(&d->lanes[i], &stage, dir);
+        if (!run_stage(&d->lanes[i], &stage))
+            return false;
         hand_up(d->lanes[i].run, stage);
     }
+    return true;
 }
 
 /* One direction of a layer, over the whole sequence. */
-static void run_direction(void *division, size_t i)
+static bool run_direction(crnn_division *d, size_t i)
 {
-    crnn_division *d = division;
     const size_t spans = crnn_num_spans(&d->call);
-    d->ended[i] = true;
-    for (size_t n = 0; n < spans && d->ended[i]; n++) {
+    for (size_t n = 0; n < spans; n++) {
         const crnn_stage stage = crnn_stage_at(&d->call, d->stage.layer * spans + n);
-        d->ended[i] = crnn_run_span(&d->lanes[i], &stage, i);
+        if (!crnn_run_span(&d->lanes[i], &stage, i))
+            return false;
     }
+    return true;
 }
 
 /* A share of a layer's steps. */
-static void hand_up_share(void *division, size_t i)
+static bool hand_up_share(crnn_division *d, size_t i)
 {
-    crnn_division *d = division;
     const size_t T = d->call.num_steps, n = d->call.plan->threads;
     const crnn_stage stage = {d->stage.layer, T * i / n, T * (i + 1) / n};
     crnn_hand_up(d->runs, &stage);
-    d->ended[i] = true;
+    return true;
 }
 
 static bool divide_directions(crnn_division *d)
@@ -66,14 +73,15 @@ static bool divide_directions(crnn_division *d)
 
 /* The i-th of the layers that have a span to run: each is one behind the layer below.
  */
-static void run_layer(void *division, size_t i)
+static bool run_layer(crnn_division *d, size_t i)
 {
-    crnn_division *d = division;
     const size_t L = d->call.net->num_layers, layer = d->stage.layer + i;
     const size_t span = d->stage.first - layer;
     const crnn_stage stage = crnn_stage_at(&d->call, span * L + layer);
-    d->ended[i] = crnn_run_span(&d->lanes[i], &stage, 0);
+    if (!crnn_run_span(&d->lanes[i], &stage, 0))
+        return false;
     crnn_hand_up(d->runs, &stage);
+    return true;
 }
 
 static bool divide_layers(crnn_division *d)
@@ -90,12 +98,9 @@ static bool divide_layers(crnn_division *d)
 }
 
 /* A share of the hidden units; the lanes meet after every step. */
-static void run_columns(void *division, size_t i)
+static bool run_columns(crnn_division *d, size_t i)
 {
-    crnn_division *d = division;
-    d->ended[i] = true;
-    for (size_t dir = 0; dir < d->call.net->num_directions && d->ended[i]; dir++)
-        d->ended[i] = crnn_run_span(&d->lanes[i], &d->stage, dir);
+    return run_stage(&d->lanes[i], &d->stage);
 }
 
 static bool divide_columns(crnn_division *d)

@@ -6,6 +6,7 @@
 /* Rows that a matrix is multiplied by. */
 #define FEW_USES ((size_t)32)
 #define MANY_USES ((size_t)256)
+#define NEVER SIZE_MAX
 
 /* Rows of a matrix that leaves no room for others in the second cache. */
 #define MANY_INPUTS ((size_t)512)
@@ -42,41 +43,50 @@ static bool is_strided_badly(const crnn_network *net, size_t cols)
            net->hidden_size > second_cache(net) / CRNN_LINE / together;
 }
 
+/* Of any matrix: those that are by_unit have rows of several lengths. */
+static bool any_strided_badly(const crnn_network *net)
+{
+    return is_strided_badly(net, net->hidden_size) ||
+           (net->by_unit &&
+            (is_strided_badly(net, net->input_size) ||
+             is_strided_badly(net, net->num_directions * net->hidden_size)));
+}
+
+/* Rows that a matrix must be multiplied by to be worth a copy, or NEVER. */
+static size_t least_uses(const crnn_network *net, const crnn_plan *plan)
+{
+    const size_t row = crnn_mul(net->hidden_size, net->kernels->element);
+    const size_t matrix = crnn_mul(net->hidden_size, row);
+    const bool small_cache = crnn_has_small_cache(net), together = plan->part_rows > 1;
+    /* Several lines of each row are nearly as good as a panel if a cache has them. */
+    if (net->hidden_size >= MANY_INPUTS && together && !small_cache)
+        return row % PAGE == 0              ? 2 * FEW_USES
+               : matrix > third_cache(net)  ? MANY_USES / 2
+               : matrix > second_cache(net) ? 2 * MANY_USES
+                                            : 4 * MANY_USES;
+    /* A lane's columns of a whole row are too short to be read as a stream. */
+    if (plan->schedule == CRNN_COLUMNS)
+        return FEW_USES;
+    /* So are those of a tile: no stream beyond the second cache, none where they are a
+     * line, and a poor one where the matrix leaves little of that cache to others. */
+    if (any_strided_badly(net))
+        return together ? FEW_USES : 2 * FEW_USES;
+    if (matrix > second_cache(net))
+        return 2 * FEW_USES;
+    if (!small_cache)
+        return together && matrix > second_cache(net) / 4 ? 4 * MANY_USES : NEVER;
+    /* A small second cache gives pieces of rows slowly even where it holds them all. */
+    if (matrix < 2 * CRNN_FIRST_CACHE)
+        return NEVER;
+    const size_t width = net->kernels->panel(plan->part_rows, net->few_loads);
+    return crnn_mul(width, net->kernels->element) > CRNN_LINE ? 2 * FEW_USES
+                                                              : 4 * FEW_USES;
+}
+
 bool crnn_is_packed(const crnn_network *net, const crnn_plan *plan, size_t uses,
                     bool turned)
 {
-    const size_t H = net->hidden_size, element = net->kernels->element;
-    if (turned)
-        return true;
-    /* Several lines of each row are nearly as good as a panel if a cache has them. */
-    const size_t matrix = crnn_mul(crnn_mul(H, H), element);
-    if (H >= MANY_INPUTS && plan->part_rows > 1 && crnn_has_wide_vectors(net))
-        return uses >= (crnn_mul(H, element) % PAGE == 0 ? 2 * FEW_USES
-                        : matrix > third_cache(net)      ? MANY_USES / 2
-                        : matrix > second_cache(net)     ? 2 * MANY_USES
-                                                         : 4 * MANY_USES);
-    if (plan->schedule == CRNN_COLUMNS)
-        /* A lane's columns of a whole row are too short to be read as a stream. */
-        return uses >= FEW_USES;
-    /* So are those of a tile: no stream beyond the second cache, none where they are a
-     * line, and a poor one where the matrix leaves little of that cache to others. */
-    const bool strided_badly =
-        is_strided_badly(net, H) ||
-        (net->by_unit && (is_strided_badly(net, net->input_size) ||
-                          is_strided_badly(net, net->num_directions * H)));
-    if (strided_badly && plan->part_rows > 1)
-        return uses >= FEW_USES;
-    if (strided_badly || matrix > second_cache(net))
-        return uses >= 2 * FEW_USES;
-    if (!crnn_has_small_cache(net))
-        return uses >= 4 * MANY_USES && matrix > second_cache(net) / 4 &&
-               plan->part_rows > 1;
-    /* A small second cache gives pieces of rows slowly even where it holds them all. */
-    if (matrix < 2 * CRNN_FIRST_CACHE || uses < 2 * FEW_USES)
-        return false;
-    const bool lines =
-        net->kernels->panel(plan->part_rows, net->few_loads) * element <= CRNN_LINE;
-    return !lines || uses >= 4 * FEW_USES;
+    return turned || uses >= least_uses(net, plan);
 }
 
 size_t crnn_panel_of(const crnn_call *call, size_t rows)
@@ -126,16 +136,17 @@ static void pack_matrix(const crnn_call *call, const crnn_matrix *matrix)
 }
 
 /* The i-th of some shares: every so many-th matrix. */
-static void pack_share(void *division, size_t i)
+static bool pack_share(crnn_division *d, size_t i)
 {
-    crnn_division *d = division;
     const crnn_network *net = d->call.net;
     const size_t count = 2 * net->num_layers * net->num_directions;
     for (size_t n = i; n < count; n += d->call.plan->threads) {
         const crnn_matrices *pair = &d->call.matrices[n / 2];
+        if (crnn_is_cancelled(&d->call))
+            return false;
         pack_matrix(&d->call, n % 2 ? &pair->hh : &pair->ih);
     }
-    d->ended[i] = true;
+    return true;
 }
 
 bool crnn_pack_matrices(crnn_division *d)
