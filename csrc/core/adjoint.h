@@ -1,6 +1,6 @@
 /*
- * adjoint.h - the state of one crnn_backward(), shared by backward.c, chain.c,
- * collect.c, gradients.c and weights.c.
+ * adjoint.h - the state of one crnn_backward(), shared by adjoint.c, backward.c,
+ * chain.c, collect.c, gradients.c and weights.c.
  *
  * Layers come from the top.  A layer goes back through time in spans of steps: the
  * chain leaves dz of a span in memory that stays in cache, and from there dx, which is
@@ -63,6 +63,16 @@ typedef struct {
     size_t num_shares, share_rows; /* most rows of a product for dx or dh0 */
     crnn_pointers *pointers;       /* [num_shares] */
 } crnn_adjoint;
+
+/* Lay it out in scratch memory; without, only count its bytes. */
+crnn_adjoint *crnn_lay_out(const crnn_network *net, const crnn_batch *batch,
+                           const crnn_gradients *g, const crnn_plan *plan, char *base,
+                           size_t *used);
+
+static inline bool crnn_wants_inputs(const crnn_adjoint *a, size_t layer)
+{
+    return layer > 0 || a->g->dx.data;
+}
 
 /* Where dz of a row lies, by its rank in the call's order: for a step of the span, or
  * the one that the chain came from, which is the first or the last in this memory. */
