@@ -248,15 +248,18 @@ def test_fault_82_pullbacks_of_many_threads():
 
 
 @pytest.mark.skipif(not LINUX, reason="sends itself a signal")
-@pytest.mark.parametrize("threads", [1, 2])
-def test_fault_86_keyboard_interrupt(threads):
+@pytest.mark.parametrize(
+    "threads, rows, units", [(1, 32, 512), (2, 32, 512), (2, 1, 4096)]
+)
+def test_fault_86_keyboard_interrupt(threads, rows, units):
     code = """
 import os, signal, sys, threading, time
 import numpy as np, crnn
 from faults import check_usable
-crnn.set_num_threads(int(sys.argv[1]))
-net = crnn.RNN(64, 512, 2)
-x = np.ones((600, 32, 64), np.float32)
+threads, rows, units = map(int, sys.argv[1:])
+crnn.set_num_threads(threads)
+net = crnn.RNN(64, units, 1024 // units or 1)
+x = np.ones((600, rows, 64), np.float32)
 output, _, pullback = net.vjp(x)
 latencies = []
 for _ in range(3):
@@ -275,7 +278,7 @@ for _ in range(3):
 check_usable(net)
 assert min(latencies) < 0.1, latencies
 """
-    run_python(code, threads, timeout=120)
+    run_python(code, threads, rows, units, timeout=120)
 
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")

@@ -88,3 +88,38 @@ def test_many_rows_of_inputs_wherever_they_lie(two):
         same[...] = x
         found = net.vjp(same)[2](d_output)
         assert all(found[n].tobytes() == right[n].tobytes() for n in right), offset
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("inputs, two", [(3, False), (40, True)])
+def test_sums_of_many_rows(inputs, two, ragged):
+    """As exact as torch's where all terms have one sign, which many additions lose."""
+    crnn.manual_seed(9)
+    T, B = 61, 300
+    net = crnn.RNN(inputs, 24, bidirectional=two)
+    x, d_output = np.abs(draw(T, B, inputs)), np.ones((T, B, 24 * (1 + two)), "f4")
+    lengths = np.arange(B) * 7 % T + 1 if ragged else None
+    found = net.vjp(x, lengths=lengths)[2](d_output)
+    d_h_n = np.zeros((1 + two, B, 24))
+    right = gradients_of(net, x, None, lengths, d_output, d_h_n)
+    for name, value in found.items():
+        error = np.abs(value - right[name]).max() / np.abs(right[name]).max()
+        assert error < 2e-6, name
+    for isa, threads in itertools.product(crnn.isas(), (1, 2)):
+        before = _core.set_isa(isa)
+        with crnn.threads(threads):
+            again = net.vjp(x, lengths=lengths)[2](d_output)
+        _core.set_isa(before)
+        assert all(found[n].tobytes() == again[n].tobytes() for n in found), isa
+
+
+@pytest.mark.parametrize("schedule", [("columns", 2)], indirect=True)
+def test_chains_that_threads_go_through_in_pieces(schedule):
+    """So that they look at the watch: a wide layer's steps by ones and twos."""
+    crnn.manual_seed(10)
+    net = crnn.RNN(3, 1536)
+    x, d_output = draw(12, 32, 3), draw(12, 32, 1536, seed=1)
+    found = net.vjp(x)[2](d_output)
+    with crnn.threads(1):
+        right = net.vjp(x)[2](d_output)
+    assert all(found[n].tobytes() == right[n].tobytes() for n in found)

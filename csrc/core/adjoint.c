@@ -100,12 +100,25 @@ static void take_steps(crnn_adjoint *a, crnn_scratch *m)
     }
 }
 
+static void take_sums(crnn_adjoint *a, crnn_scratch *m)
+{
+    const crnn_network *net = a->d.call.net;
+    const size_t H = net->hidden_size, element = net->kernels->element;
+    const size_t most = crnn_mul(most_inputs(net), H);
+    const crnn_batch *batch = a->d.call.batch;
+    a->turned = crnn_take(m, most, element);
+    if (crnn_mul(batch->num_steps, batch->num_rows) <= CRNN_GROUP_ROWS)
+        return;
+    a->group.w_ih = crnn_take(m, most, element);
+    a->group.w_hh = crnn_take(m, crnn_mul(H, H), element);
+    a->group.b = net->weights->b_ih ? crnn_take(m, H, element) : NULL;
+}
+
 static void take_shares(crnn_adjoint *a, crnn_scratch *m)
 {
     const crnn_network *net = a->d.call.net;
     const size_t most = most_inputs(net);
     const size_t count = crnn_max(a->share_rows, crnn_max(net->hidden_size, most));
-    a->turned = crnn_take(m, crnn_mul(most, net->hidden_size), net->kernels->element);
     a->pointers = crnn_take(m, a->num_shares, sizeof *a->pointers);
     for (size_t i = 0; i < a->num_shares; i++) {
         void **x = crnn_take(m, count, sizeof *x),
@@ -141,6 +154,7 @@ crnn_adjoint *crnn_lay_out(const crnn_network *net, const crnn_batch *batch,
     take_matrices(a, &m);
     take_span(a, &m);
     take_steps(a, &m);
+    take_sums(a, &m);
     take_shares(a, &m);
     *used = m.used;
     return place;

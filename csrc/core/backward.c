@@ -19,19 +19,34 @@ static bool chain_direction(crnn_division *d, size_t i)
     return crnn_run_chain(a, i, i);
 }
 
-static bool run_chains(crnn_adjoint *a)
+/* Lanes that meet: all, or one that goes on alone. */
+static bool run_meeting(crnn_adjoint *a)
 {
-    const crnn_plan *plan = a->d.call.plan;
-    if (plan->schedule == CRNN_DIRECTIONS) /* both at once, before the first */
-        return a->direction == 1 || crnn_run_lanes(&a->d, 2, false, chain_direction);
-    if (plan->schedule != CRNN_COLUMNS)
-        return crnn_run_lanes(&a->d, plan->parts, false, chain_part);
     const bool alone = !a->d.lanes[0].barrier;
-    if (!crnn_run_lanes(&a->d, alone ? 1 : plan->threads, true, chain_part) ||
+    if (!crnn_run_lanes(&a->d, alone ? 1 : a->d.call.plan->threads, true, chain_part) ||
         crnn_is_cancelled(&a->d.call))
         return false;
     if (!alone && a->d.lanes[0].stalled)
         crnn_share_columns(&a->d, 1);
+    return true;
+}
+
+static bool run_chains(crnn_adjoint *a)
+{
+    const crnn_call *call = &a->d.call;
+    const size_t steps = a->d.stage.last - a->d.stage.first;
+    a->first_step = 0;
+    a->last_step = steps;
+    if (call->plan->schedule == CRNN_DIRECTIONS) /* both at once, before the first */
+        return a->direction == 1 || crnn_run_lanes(&a->d, 2, false, chain_direction);
+    if (call->plan->schedule != CRNN_COLUMNS)
+        return crnn_run_lanes(&a->d, call->plan->parts, false, chain_part);
+    const size_t most = crnn_meeting_steps(call->net, call->batch->num_rows);
+    for (; a->first_step < steps; a->first_step = a->last_step) {
+        a->last_step = crnn_min(a->first_step + most, steps);
+        if (!run_meeting(a))
+            return false;
+    }
     return true;
 }
 
@@ -88,7 +103,8 @@ static bool run_direction(crnn_adjoint *a)
     const size_t T = a->d.call.num_steps;
     if (a->d.call.plan->schedule == CRNN_COLUMNS)
         crnn_share_columns(&a->d, a->d.call.plan->threads);
-    for (size_t done = 0, n; done < T; done += n) {
+    a->rows_before = 0;
+    for (size_t done = 0, n; done < T; done += n, a->rows_before += a->num_rows) {
         if (done > 0)
             keep_step(a);
         n = crnn_min(a->span_steps, T - done);

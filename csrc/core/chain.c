@@ -79,7 +79,7 @@ static bool step_back(chain *c, size_t t, size_t i)
         if (row < going_on)
             lane->x[row] = crnn_dz_row(c->a, c->direction, from, rank);
     }
-    if (i == 0)
+    if (i == c->a->first_step)
         find_rows(c, t, n, now);
     find_rows(c, to, more, next);
     c->product.rows = going_on;
@@ -115,7 +115,7 @@ bool crnn_run_chain(const crnn_adjoint *a, size_t lane_index, size_t direction)
                     .ahead_by_rows = true,
                     .activation = a->d.call.net->activation},
     };
-    for (size_t i = 0; i < span->last - span->first; i++) {
+    for (size_t i = a->first_step; i < a->last_step; i++) {
         const size_t t = direction ? span->first + i : span->last - 1 - i;
         if (!step_back(&c, t, i))
             return false;

@@ -220,9 +220,11 @@ crnn_status crnn_backward_scratch(const crnn_network *net, const crnn_batch *bat
  * forward direction first; over the rows [T][B], where those of a step stand from the
  * longest to the shortest and equal ones as they come, from the last to the first, and
  * in the reverse direction from the first to the last: as backpropagation comes to
- * them.  Scratch memory, in elements: L D H (I + H) for panels, min(L - 1, 2) T B D H
- * between layers, and some H for each row of a span of steps, which are T only where
- * two threads take a direction each.  Source: Werbos 1990.
+ * them, each 4096 from zero, and their sums added up in turn.  A NaN is NaN everywhere,
+ * though not always the same one.  Scratch memory, in elements: L D H (I + H) for
+ * panels, min(L - 1, 2) T B D H between layers, H (I + H) for sums, and some H for each
+ * row of a span of steps, which are T only where two threads take a direction each.
+ * Source: Werbos 1990.
  */
 crnn_status crnn_backward(const crnn_network *net, const crnn_batch *batch,
                           const crnn_gradients *gradients, const crnn_plan *plan,

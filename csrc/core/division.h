@@ -72,6 +72,9 @@ void crnn_begin(crnn_division *d, const crnn_team *team, const crnn_watch *watch
  * can meet; false when one was cancelled. */
 bool crnn_run_lanes(crnn_division *d, size_t n, bool meeting, crnn_task *task);
 
+/* The most steps that threads which meet go through at once. */
+size_t crnn_meeting_steps(const crnn_network *net, size_t rows);
+
 /* Give every lane its share of the hidden units. */
 void crnn_share_columns(crnn_division *d, size_t threads);
 

@@ -23,8 +23,8 @@
 #define TILE_ROWS ((size_t)8)
 #define MOST_KEPT ((size_t)1 << 20)
 
-/* Multiply-adds a lane of a span whose threads meet: only between spans it is asked
- * whether a call shall end. */
+/* Multiply-adds of steps whose threads meet: only after them it is asked whether a call
+ * shall end. */
 #define MEETING_WORK ((size_t)1 << 24)
 
 #define SECOND_CACHE 800e3 /* bytes, beside what else is there */
@@ -188,6 +188,11 @@ static size_t step_work(const crnn_network *net, size_t rows)
     return crnn_mul(crnn_mul(crnn_max(rows, 1), H), crnn_add(inputs, H));
 }
 
+size_t crnn_meeting_steps(const crnn_network *net, size_t rows)
+{
+    return crnn_max(MEETING_WORK * net->kernels->lanes / step_work(net, rows), 1);
+}
+
 static double share_filled(const crnn_batch *batch)
 {
     size_t sum = 0;
@@ -240,10 +245,8 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
             plan.share = cycles / alone;
         }
     }
-    if (plan.schedule == CRNN_COLUMNS) {
-        const size_t most = MEETING_WORK * net->kernels->lanes / step_work(net, B);
-        plan.span_steps = crnn_min(plan.span_steps, crnn_max(most, 1));
-    }
+    if (plan.schedule == CRNN_COLUMNS)
+        plan.span_steps = crnn_min(plan.span_steps, crnn_meeting_steps(net, B));
     if (plan.schedule == CRNN_ROWS) {
         plan.part_rows = rows_of_part(net, B, plan.threads);
         plan.parts = (B - 1) / plan.part_rows + 1;

@@ -29,12 +29,19 @@ static char *column(const crnn_share *s, const crnn_block *b, size_t i, size_t f
                           (ptrdiff_t)s->a->d.call.net->kernels->element;
 }
 
-/* Whether nothing has been added up before this row. */
+/* Whether a group begins with a row of the span, so that nothing has been added up. */
 static bool is_first(const crnn_share *s, size_t row)
 {
+    return (s->a->rows_before + row) % CRNN_GROUP_ROWS == 0;
+}
+
+/* Whether a group, the last one too, ends before a row. */
+static bool is_last(const crnn_share *s, size_t row)
+{
     const crnn_adjoint *a = s->a;
-    return row == 0 && (a->direction ? a->d.stage.first == 0
-                                     : a->d.stage.last == a->d.call.num_steps);
+    const bool ends =
+        a->direction ? a->d.stage.last == a->d.call.num_steps : a->d.stage.first == 0;
+    return is_first(s, row) || (ends && row == a->num_rows);
 }
 
 /* What a product multiplies x by: rows of a block, whose own first row is at origin. */
@@ -121,23 +128,62 @@ static bool is_turned(const crnn_adjoint *a)
            ((uintptr_t)a->inputs.first % CRNN_LINE || step != crnn_row_step(step));
 }
 
-/* Add what some rows of the span give to the gradients of some units' parameters. */
+/* Where the first group is added up, and then those that follow. */
+static crnn_weight_gradients totals(const crnn_adjoint *a)
+{
+    crnn_weight_gradients dw = a->g->dw[crnn_index_of(a, a->direction)];
+    if (is_turned(a))
+        dw.w_ih = a->turned;
+    return dw;
+}
+
+/* to[n] += from[n], from an element on. */
+static void add_part(const crnn_adjoint *a, void *to, const void *from, size_t first,
+                     size_t n)
+{
+    const crnn_kernels *kernels = a->d.call.net->kernels;
+    const size_t at = first * kernels->element;
+    kernels->add((char *)to + at, (const char *)from + at, n);
+}
+
+/* Add the sums of a group for some units to the totals. */
+static void add_group(const crnn_adjoint *a, interval units)
+{
+    const size_t H = a->d.call.net->hidden_size, inputs = crnn_num_inputs(a);
+    const size_t first = units.first, n = units.last - units.first;
+    const crnn_weight_gradients to = totals(a), *group = &a->group;
+    if (is_turned(a))
+        for (size_t i = 0; i < inputs; i++)
+            add_part(a, to.w_ih, group->w_ih, i * H + first, n);
+    else
+        add_part(a, to.w_ih, group->w_ih, first * inputs, n * inputs);
+    add_part(a, to.w_hh, group->w_hh, first * H, n * H);
+    if (to.b)
+        add_part(a, to.b, group->b, first, n);
+}
+
+/* Add what some rows of a group give to the gradients of some units' parameters. */
 static bool add_units(crnn_share *s, interval units, interval rows)
 {
     const crnn_adjoint *a = s->a;
     const size_t H = a->d.call.net->hidden_size, inputs = crnn_num_inputs(a);
-    const crnn_weight_gradients *dw = &a->g->dw[crnn_index_of(a, a->direction)];
-    const sums ih = {dw->w_ih, inputs, units.first, units.last, 0, inputs},
-               hi = {a->turned, H, 0, inputs, units.first, units.last},
-               hh = {dw->w_hh, H, units.first, units.last, 0, H};
+    const bool apart = a->rows_before + rows.first >= CRNN_GROUP_ROWS;
+    const crnn_weight_gradients dw = apart ? a->group : totals(a);
+    const sums ih = {dw.w_ih, inputs, units.first, units.last, 0, inputs},
+               hi = {dw.w_ih, H, 0, inputs, units.first, units.last},
+               hh = {dw.w_hh, H, units.first, units.last, 0, H};
     const size_t kept = crnn_max(rows.first, crnn_min(rows.last, a->num_kept));
-    return (is_turned(a) ? add_product(s, &hi, &a->inputs, &a->gradients, 0, rows)
-                         : add_product(s, &ih, &a->gradients, &a->inputs, 0, rows)) &&
-           add_product(s, &hh, &a->gradients, &a->states, 0,
-                       (interval){rows.first, kept}) &&
-           add_product(s, &hh, &a->gradients, &a->first_states, a->num_kept,
-                       (interval){kept, rows.last}) &&
-           (!dw->b || add_rows(s, dw->b, units, rows));
+    const bool ended =
+        (is_turned(a) ? add_product(s, &hi, &a->inputs, &a->gradients, 0, rows)
+                      : add_product(s, &ih, &a->gradients, &a->inputs, 0, rows)) &&
+        add_product(s, &hh, &a->gradients, &a->states, 0,
+                    (interval){rows.first, kept}) &&
+        add_product(s, &hh, &a->gradients, &a->first_states, a->num_kept,
+                    (interval){kept, rows.last}) &&
+        (!dw.b || add_rows(s, dw.b, units, rows));
+    if (ended && apart && is_last(s, rows.last))
+        add_group(a, units);
+    return ended;
 }
 
 bool crnn_run_weights(crnn_share *s)
@@ -147,12 +193,15 @@ bool crnn_run_weights(crnn_share *s)
         crnn_min(MOST_ROWS, a->num_rows) * a->d.call.net->kernels->element;
     const size_t panel =
         a->gradients.panel ? a->gradients.panel : BLOCK_BYTES / unit_bytes / 16 * 16;
-    for (size_t first = 0; first < a->num_rows; first += MOST_ROWS) {
-        const interval rows = {first, crnn_min(first + MOST_ROWS, a->num_rows)};
+    for (size_t first = 0, n; first < a->num_rows; first += n) {
+        const size_t left =
+            CRNN_GROUP_ROWS - (a->rows_before + first) % CRNN_GROUP_ROWS;
+        n = crnn_min(crnn_min(MOST_ROWS, left), a->num_rows - first);
+        const interval rows = {first, first + n};
         /* Panels or blocks of dz stay in cache for all products. */
-        for (size_t unit = s->first_unit, n; unit < s->last_unit; unit += n) {
-            n = crnn_min(panel - unit % panel, s->last_unit - unit);
-            if (!add_units(s, (interval){unit, unit + n}, rows))
+        for (size_t unit = s->first_unit, end; unit < s->last_unit; unit = end) {
+            end = crnn_min(unit - unit % panel + panel, s->last_unit);
+            if (!add_units(s, (interval){unit, end}, rows))
                 return false;
         }
     }
