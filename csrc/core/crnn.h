@@ -82,7 +82,7 @@ typedef struct {
  * lengths must be given.
  */
 typedef struct {
-    size_t num_steps;      /* T */
+    size_t num_steps;      /* T, at least 1 */
     size_t num_rows;       /* B */
     const size_t *lengths; /* [B], 1 .. T (0 .. T in a packed batch), or NULL: T each */
     const size_t *offsets; /* [T], or NULL */
