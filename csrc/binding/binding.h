@@ -14,6 +14,8 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include <stdatomic.h>
+
 #define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
 #define PY_ARRAY_UNIQUE_SYMBOL crnn_array_api
 #ifndef CRNN_IMPORTS_NUMPY
@@ -45,7 +47,7 @@ typedef struct {
     PyObject *tape_type;
     PyObject *stream_type;
     PyObject *forward, *input, *hx; /* "forward", "input", "hx" */
-    size_t variant;                 /* of the kernels that calls use */
+    atomic_size_t variant;          /* of the kernels that calls use */
 } module_state;
 
 typedef struct {
@@ -76,8 +78,10 @@ PyObject *raise_uninitialised(const PyObject *self);
 /* network.c: parameters and attributes. */
 extern PyType_Spec network_spec;
 
-/* A copy of the parameters as they are now, and the table of weights in it. */
-PyObject *network_snapshot(const network_object *self, const crnn_weights **weights);
+/* A copy of parameters as they are now, all in this block of so many bytes; the table
+ * of weights in it, whose count is given. */
+PyObject *parameters_snapshot(PyObject *memory, size_t bytes, size_t count,
+                              const crnn_weights **weights);
 
 /* parameters.c: the block of memory that they live in. */
 PyObject *network_allocate(PyObject *self, PyObject *args);

@@ -35,8 +35,9 @@ typedef struct {
     const crnn_gradients *gradients; /* NULL: forward */
     PyObject *x, *h0;                /* borrowed; h0 NULL: zeros */
     PyObject *dy, *dhn;              /* borrowed, or NULL */
-    PyObject *out;        /* borrowed: the array that y views, if it is the caller's */
-    PyObject *memory;     /* owned: keeps the parameters that net points to */
+    PyObject *out;    /* borrowed: the array that y views, if it is the caller's */
+    PyObject *memory; /* owned: keeps the parameters that net points to */
+    size_t memory_bytes;
     crnn_division *ready; /* net and batch, laid out for a caller alone; or NULL */
 } pending_call;
 
@@ -54,8 +55,8 @@ bool call_is_without_dropout(const network_object *self);
 call_layout call_layout_of(const network_object *self, int x_ndim);
 
 /*
- * Start a call with what the network alone decides; self->memory is not NULL.  A mode
- * that is no activation leaves CRNN_IDENTITY.
+ * Start a call with what the network alone decides; self->memory is not NULL, and the
+ * network's lock is held.  A mode that is no activation leaves CRNN_IDENTITY.
  */
 void call_prepare(pending_call *c, const network_object *self, size_t variant,
                   call_layout layout);

@@ -130,10 +130,14 @@ static PyObject *parameter_arrays(const shape *s, PyObject *capsule)
     return arrays;
 }
 
-/* Let the network have these parameters. */
+/* Let the network have these parameters: all that a call reads of them at once. */
 static void install(network_object *self, const shape *s, PyObject *capsule,
-                    size_t bytes)
+                    size_t bytes, bool is_borrowed)
 {
+    PyObject *before;
+    Py_BEGIN_CRITICAL_SECTION((PyObject *)self);
+    before = self->memory;
+    self->memory = capsule;
     self->memory_bytes = bytes;
     self->weights = PyCapsule_GetPointer(capsule, NULL);
     self->dtype = s->element == 4 ? CRNN_F32 : CRNN_F64;
@@ -141,8 +145,9 @@ static void install(network_object *self, const shape *s, PyObject *capsule,
     self->hidden_size = (size_t)s->H;
     self->num_layers = (size_t)s->L;
     self->num_directions = (size_t)s->D;
-    self->is_borrowed = 0;
-    Py_XSETREF(self->memory, capsule);
+    self->is_borrowed = is_borrowed;
+    Py_END_CRITICAL_SECTION();
+    Py_XDECREF(before); /* which may run anything, and so give up the lock */
 }
 
 const char network_allocate_doc[] =
@@ -164,7 +169,7 @@ PyObject *network_allocate(PyObject *op, PyObject *args)
     PyObject *capsule = new_parameters(&s, &bytes);
     PyObject *arrays = capsule ? parameter_arrays(&s, capsule) : NULL;
     if (arrays)
-        install((network_object *)op, &s, capsule, bytes);
+        install((network_object *)op, &s, capsule, bytes, false);
     else
         Py_XDECREF(capsule);
     return arrays;
@@ -176,16 +181,17 @@ static const void *moved(const void *pointer, const char *from, char *to)
     return pointer ? to + ((const char *)pointer - from) : NULL;
 }
 
-PyObject *network_snapshot(const network_object *self, const crnn_weights **weights)
+PyObject *parameters_snapshot(PyObject *memory, size_t bytes, size_t count,
+                              const crnn_weights **weights)
 {
-    PyObject *capsule = new_block(self->memory_bytes, NULL);
+    PyObject *capsule = new_block(bytes, NULL);
     if (!capsule)
         return NULL;
-    const char *from = PyCapsule_GetPointer(self->memory, NULL);
+    const char *from = PyCapsule_GetPointer(memory, NULL);
     char *to = PyCapsule_GetPointer(capsule, NULL);
-    memcpy(to, from, self->memory_bytes);
+    memcpy(to, from, bytes);
     crnn_weights *table = (crnn_weights *)to;
-    for (size_t i = 0; i < self->num_layers * self->num_directions; i++)
+    for (size_t i = 0; i < count; i++)
         table[i] = (crnn_weights){
             moved(table[i].w_ih, from, to),
             moved(table[i].w_hh, from, to),
@@ -206,14 +212,13 @@ static bool fits(PyObject *array, int type_num, int ndim, size_t units, size_t i
            PyArray_IS_C_CONTIGUOUS(a);
 }
 
-/* Let a table of weights be the memory of these arrays, and a list keep them; false
- * with an exception. */
-static bool borrow(const shape *s, PyObject *arrays, crnn_weights *table,
-                   PyObject *kept)
+/* Let a table of weights be the memory of the arrays in a list, which nobody else
+ * changes, and append weak references to them; false with an exception. */
+static bool borrow(const shape *s, PyObject *arrays, crnn_weights *table)
 {
     const int type_num = type_num_of(s);
     const size_t count = (size_t)(s->L * s->D), each = s->bias ? 4 : 2;
-    if (!PyList_CheckExact(arrays) || (size_t)PyList_GET_SIZE(arrays) != count * each) {
+    if ((size_t)PyList_GET_SIZE(arrays) != count * each) {
         PyErr_SetString(PyExc_ValueError, "arrays must be a list, one per parameter");
         return false;
     }
@@ -232,8 +237,7 @@ static bool borrow(const shape *s, PyObject *arrays, crnn_weights *table,
             *fields[j] = PyArray_DATA((PyArrayObject *)array);
             /* A weak reference makes NumPy refuse to resize the array. */
             PyObject *weak = PyWeakref_NewRef(array, NULL);
-            const bool failed = !weak || PyList_Append(kept, array) < 0 ||
-                                PyList_Append(kept, weak) < 0;
+            const bool failed = !weak || PyList_Append(arrays, weak) < 0;
             Py_XDECREF(weak);
             if (failed)
                 return false;
@@ -250,25 +254,24 @@ const char network_borrow_doc[] =
 
 PyObject *network_borrow(PyObject *op, PyObject *args)
 {
-    network_object *self = (network_object *)op;
     PyObject *arrays;
     shape s;
-    if (!PyArg_ParseTuple(args, "nnnnnpO:_borrow", &s.element, &s.I, &s.H, &s.L, &s.D,
-                          &s.bias, &arrays) ||
+    if (!PyArg_ParseTuple(args, "nnnnnpO!:_borrow", &s.element, &s.I, &s.H, &s.L, &s.D,
+                          &s.bias, &PyList_Type, &arrays) ||
         !check_shape(&s))
         return NULL;
     const size_t bytes =
         crnn_mul(crnn_mul((size_t)s.L, (size_t)s.D), sizeof(crnn_weights));
-    PyObject *kept = PyList_New(0);
+    /* A list of our own: another thread may be changing theirs. */
+    PyObject *kept = PyList_GetSlice(arrays, 0, PY_SSIZE_T_MAX);
     PyObject *capsule = kept ? new_block(bytes, kept) : NULL;
     Py_XDECREF(kept);
     if (!capsule)
         return NULL;
-    if (!borrow(&s, arrays, PyCapsule_GetPointer(capsule, NULL), kept)) {
+    if (!borrow(&s, kept, PyCapsule_GetPointer(capsule, NULL))) {
         Py_DECREF(capsule);
         return NULL;
     }
-    install(self, &s, capsule, bytes);
-    self->is_borrowed = 1;
+    install((network_object *)op, &s, capsule, bytes, true);
     return Py_NewRef(Py_None);
 }

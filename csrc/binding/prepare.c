@@ -45,6 +45,7 @@ void call_prepare(pending_call *c, const network_object *self, size_t variant,
     c->x = c->h0 = c->dy = c->dhn = c->out = NULL;
     c->ready = NULL;
     c->memory = Py_NewRef(self->memory);
+    c->memory_bytes = self->memory_bytes;
     for (size_t i = 0; i < sizeof c->sizes.of / sizeof *c->sizes.of; i++)
         c->sizes.of[i] = UNBOUND;
     SIZE(&c->sizes, 'I') = self->input_size;

@@ -98,28 +98,40 @@ static bool make_outputs(pending_call *c, products *p, bool x, bool hx, bool par
     return !parameters || make_parameters(c, p);
 }
 
-/* Let a call read the parameters of this network, which must be of the same sizes. */
+/* Whether a network, whose lock is held, has parameters of a call's sizes. */
+static bool is_alike(const pending_call *c, const network_object *other)
+{
+    return other->memory &&
+           c->type_num == (other->dtype == CRNN_F32 ? NPY_FLOAT : NPY_DOUBLE) &&
+           other->input_size == c->net.input_size &&
+           other->hidden_size == c->net.hidden_size &&
+           other->num_layers == c->net.num_layers &&
+           other->num_directions == c->net.num_directions;
+}
+
+/* Let a call read the parameters of this network, which must be of the same sizes, and
+ * own a reference to them. */
 static bool borrow_parameters(pending_call *c, PyObject *from)
 {
     const module_state *state = state_of(c->self);
     if (!state)
         return false;
     const network_object *other = (const network_object *)from;
-    if (!PyObject_TypeCheck(from, (PyTypeObject *)state->network_type) ||
-        !other->memory ||
-        c->type_num != (other->dtype == CRNN_F32 ? NPY_FLOAT : NPY_DOUBLE) ||
-        other->input_size != c->net.input_size ||
-        other->hidden_size != c->net.hidden_size ||
-        other->num_layers != c->net.num_layers ||
-        other->num_directions != c->net.num_directions) {
+    bool alike = PyObject_TypeCheck(from, (PyTypeObject *)state->network_type);
+    if (alike) {
+        Py_BEGIN_CRITICAL_SECTION(from);
+        alike = is_alike(c, other);
+        if (alike) {
+            c->memory = Py_NewRef(other->memory);
+            c->net.weights = other->weights;
+            c->net.by_unit = other->is_borrowed;
+        }
+        Py_END_CRITICAL_SECTION();
+    }
+    if (!alike)
         PyErr_SetString(PyExc_ValueError,
                         "this tape needs a network of its sizes, for the parameters");
-        return false;
-    }
-    c->memory = other->memory;
-    c->net.weights = other->weights;
-    c->net.by_unit = other->is_borrowed;
-    return true;
+    return alike;
 }
 
 /* Run the core, its products made; false with an exception. */
@@ -174,16 +186,18 @@ PyObject *tape_pullback(PyObject *op, PyObject *const *args, Py_ssize_t count)
         return NULL;
     }
     pending_call c = self->call;
-    if (count == 4 && args[3] != Py_None && !borrow_parameters(&c, args[3]))
+    if (count < 4 || args[3] == Py_None)
+        Py_INCREF(c.memory);
+    else if (!borrow_parameters(&c, args[3]))
         return NULL;
+    PyObject *result = NULL;
     const size_t kinds = c.net.weights[0].b_ih ? 4 : 2;
     const Py_ssize_t n = PyTuple_GET_SIZE(args[2]);
     if ((size_t)n != 2 + kinds * c.net.num_layers * c.net.num_directions) {
         PyErr_SetString(PyExc_ValueError,
                         "needs must have a bool for input, hx and each parameter");
-        return NULL;
+        goto done;
     }
-    PyObject *memory = Py_NewRef(c.memory), *result = NULL;
     PyObject *const *needed = &PyTuple_GET_ITEM(args[2], 0);
     bool parameters = false;
     for (Py_ssize_t i = 2; i < n; i++)
@@ -196,7 +210,8 @@ PyObject *tape_pullback(PyObject *op, PyObject *const *args, Py_ssize_t count)
         compute(&c, &p))
         result = list_products(&p, needed, n);
     free_products(&p);
-    Py_DECREF(memory);
+done:
+    Py_DECREF(c.memory);
     return result;
 }
 

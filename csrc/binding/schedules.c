@@ -26,7 +26,9 @@ static bool plan_call(const network_object *self, PyArrayObject *x, size_t threa
     if (!state)
         return false;
     pending_call c;
+    Py_BEGIN_CRITICAL_SECTION((PyObject *)self);
     call_prepare(&c, self, state->variant, call_layout_of(self, PyArray_NDIM(x)));
+    Py_END_CRITICAL_SECTION();
     const bool fits = array_require((PyObject *)x, "x", c.type_num, axes_of[c.layout].x,
                                     &c.sizes, &c.batch.x);
     c.batch.num_steps = SIZE(&c.sizes, 'T');

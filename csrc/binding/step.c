@@ -59,7 +59,7 @@ static bool bind_out(stream_object *self, PyObject *out, PyObject *x)
     const size_t apart = (size_t)(row < 0 ? -row : row);
     const char *weights = (const char *)c->net.weights;
     const extent written = extent_of(array),
-                 parameters = {weights, weights + self->network->memory_bytes};
+                 parameters = {weights, weights + c->memory_bytes};
     return call_can_read(c, &c->batch.y) &&
            (c->batch.num_rows < 2 ||
             apart >= c->net.hidden_size * stream_element(self)) &&

@@ -21,7 +21,7 @@ void stream_describe(stream_object *self, const network_object *network, size_t 
                      size_t num_rows)
 {
     pending_call *c = &self->call;
-    Py_CLEAR(c->memory);
+    PyObject *before = c->memory;
     call_prepare(c, network, variant, self->is_batched ? STREAM : UNBATCHED_STREAM);
     SIZE(&c->sizes, 'B') = num_rows;
     c->batch.num_steps = 1;
@@ -32,6 +32,7 @@ void stream_describe(stream_object *self, const network_object *network, size_t 
         {(ptrdiff_t)(num_rows * row), (ptrdiff_t)row, (ptrdiff_t)element},
     };
     self->plan = crnn_plan_forward(&c->net, &c->batch, &(crnn_team){.size = 1});
+    Py_XDECREF(before);
 }
 
 void stream_lay_out(stream_object *self)
@@ -109,24 +110,34 @@ static PyObject *allocate(PyObject *op, PyObject *args)
         return NULL;
     if (!network->memory)
         return raise_uninitialised((PyObject *)network);
-    if (network->is_cell || network->num_directions != 1 || num_rows < 0) {
-        PyErr_SetString(PyExc_ValueError,
-                        "a stream needs an RNN of one direction and a batch size");
-        return NULL;
-    }
     crnn_status status = CRNN_OK;
-    bool taken;
+    bool taken, fits;
     Py_BEGIN_CRITICAL_SECTION2(op, (PyObject *)network);
     taken = self->network;
-    if (!taken) {
+    fits = !network->is_cell && network->num_directions == 1 && num_rows >= 0;
+    if (fits && !taken) {
         self->is_batched = batch_size != Py_None;
         status = take_up(self, network, state->variant, (size_t)num_rows);
     }
     Py_END_CRITICAL_SECTION2();
+    if (!fits)
+        return PyErr_Format(PyExc_ValueError,
+                            "a stream needs an RNN of one direction and a batch size");
     if (taken)
         return PyErr_Format(PyExc_RuntimeError, "%s.__init__() was already called",
                             Py_TYPE(op)->tp_name);
     return status == CRNN_OK ? Py_NewRef(Py_None) : raise_status(status);
+}
+
+/* The call as it stands: a step that describes the network anew unbinds its sizes for a
+ * moment. */
+static pending_call call_of(PyObject *op)
+{
+    pending_call c;
+    Py_BEGIN_CRITICAL_SECTION(op);
+    c = ((stream_object *)op)->call;
+    Py_END_CRITICAL_SECTION();
+    return c;
 }
 
 /* Copy to the rows of the state, all of them or those of the indices, or clear them. */
@@ -159,26 +170,26 @@ PyDoc_STRVAR(set_state_doc,
 static PyObject *set_state(PyObject *op, PyObject *args)
 {
     stream_object *self = (stream_object *)op;
-    const pending_call *c = &self->call;
     PyObject *h0, *rows;
     if (!stream_module(self) || !PyArg_ParseTuple(args, "OO:_set_state", &h0, &rows))
         return NULL;
-    axis_sizes sizes = c->sizes;
+    const pending_call c = call_of(op);
+    axis_sizes sizes = c.sizes;
     crnn_view from = {0}, indices = {0};
-    if (rows != Py_None) {
+    if (rows != Py_None) { /* an array that crnn has made, and nobody else writes */
         if (!array_require(rows, "rows", NPY_INT64, "N", &sizes, &indices))
             return NULL;
         SIZE(&sizes, 'B') = SIZE(&sizes, 'N');
     }
     const size_t count = SIZE(&sizes, 'B');
-    if (h0 != Py_None && !array_require(h0, "h_0", c->type_num,
-                                        axes_of[c->layout].states, &sizes, &from))
+    if (h0 != Py_None &&
+        !array_require(h0, "h_0", c.type_num, axes_of[c.layout].states, &sizes, &from))
         return NULL;
-    if (from.data && count > 0 && !call_can_read(c, &from))
+    if (from.data && count > 0 && !call_can_read(&c, &from))
         return PyErr_Format(PyExc_ValueError, "h_0 must be contiguous");
     for (size_t i = 0; indices.data && i < count; i++)
         if (view_int64(&indices, 0, i) < 0 ||
-            (uint64_t)view_int64(&indices, 0, i) >= c->batch.num_rows)
+            (uint64_t)view_int64(&indices, 0, i) >= c.batch.num_rows)
             return PyErr_Format(PyExc_IndexError, "rows must be in 0 .. B-1");
     bool busy;
     Py_BEGIN_CRITICAL_SECTION(op);
@@ -195,10 +206,10 @@ static PyObject *get_state(PyObject *op, void *unused)
     stream_object *self = (stream_object *)op;
     if (!stream_module(self))
         return NULL;
-    const pending_call *c = &self->call;
+    const pending_call c = call_of(op);
     crnn_view view;
     PyArrayObject *array =
-        array_new(c->type_num, axes_of[c->layout].states, &c->sizes, false, &view);
+        array_new(c.type_num, axes_of[c.layout].states, &c.sizes, false, &view);
     if (array) {
         Py_BEGIN_CRITICAL_SECTION(op);
         memcpy(view.data, self->state, self->state_bytes);
@@ -213,7 +224,7 @@ static PyObject *get_batch_size(PyObject *op, void *unused)
     const stream_object *self = (stream_object *)op;
     if (!stream_module(self))
         return NULL;
-    return self->is_batched ? PyLong_FromSize_t(self->call.batch.num_rows)
+    return self->is_batched ? PyLong_FromSize_t(call_of(op).batch.num_rows)
                             : Py_NewRef(Py_None);
 }
 

@@ -51,12 +51,13 @@ static PyObject *keep(const pending_call *c, PyObject *masks)
 static bool prepare(tape_object *tape)
 {
     pending_call *c = &tape->call;
-    const network_object *network = c->self;
     tape->kept = keep(c, tape->extras.mask_arrays);
     if (!tape->kept)
         return false;
-    if (!network->is_borrowed) {
-        PyObject *snapshot = network_snapshot(network, &c->net.weights);
+    if (!c->net.by_unit) { /* not borrowed */
+        PyObject *snapshot = parameters_snapshot(
+            c->memory, c->memory_bytes, c->net.num_layers * c->net.num_directions,
+            &c->net.weights);
         if (!snapshot)
             return false;
         Py_SETREF(c->memory, snapshot);
