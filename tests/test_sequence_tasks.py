@@ -49,5 +49,5 @@ def test_captions_of_emoji(data):
     if not emoji.FONT.is_file():
         pytest.skip("needs fonts-noto-color-emoji")
     (X, y), test = emoji.load()
-    model = SequenceGenerator(64, conditioning="both", epochs=8).fit(X, y)
+    model = SequenceGenerator(64, conditioning="both", epochs=12).fit(X, y)
     assert model.error_rate(*test) < 0.6

@@ -154,10 +154,10 @@ typedef struct {
 #define UNBOUND SIZE_MAX
 #define SIZE(sizes, letter) ((sizes)->of[(letter) - 'A'])
 
-/* The i-th of int64 numbers along an axis. */
+/* The i-th of int64 numbers along an axis, read once: another thread may write it. */
 static inline int64_t view_int64(const crnn_view *view, int axis, size_t i)
 {
-    return *(const int64_t *)(view->data + (ptrdiff_t)i * view->stride[axis]);
+    return *(const volatile int64_t *)(view->data + (ptrdiff_t)i * view->stride[axis]);
 }
 
 /* Whether the core can read the array in place: a plain one of this dtype, native and

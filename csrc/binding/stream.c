@@ -148,10 +148,12 @@ static void write_rows(const stream_object *self, const crnn_view *from,
     const size_t row_bytes = (size_t)to->stride[1];
     for (size_t l = 0; l < self->call.net.num_layers; l++)
         for (size_t i = 0; i < count; i++) {
-            const ptrdiff_t row =
-                indices->data ? (ptrdiff_t)view_int64(indices, 0, i) : (ptrdiff_t)i;
-            char *state =
-                self->state + (ptrdiff_t)l * to->stride[0] + row * to->stride[1];
+            const uint64_t row =
+                indices->data ? (uint64_t)view_int64(indices, 0, i) : i;
+            if (row >= self->call.batch.num_rows)
+                continue; /* another thread has written it since it was checked */
+            char *state = self->state + (ptrdiff_t)l * to->stride[0] +
+                          (ptrdiff_t)row * to->stride[1];
             if (from->data)
                 memcpy(state,
                        from->data + (ptrdiff_t)l * from->stride[0] +
@@ -173,17 +175,17 @@ static PyObject *set_state(PyObject *op, PyObject *args)
     PyObject *h0, *rows;
     if (!stream_module(self) || !PyArg_ParseTuple(args, "OO:_set_state", &h0, &rows))
         return NULL;
-    const pending_call c = call_of(op);
-    axis_sizes sizes = c.sizes;
+    pending_call c = call_of(op);
+    axis_sizes *sizes = &c.sizes;
     crnn_view from = {0}, indices = {0};
-    if (rows != Py_None) { /* an array that crnn has made, and nobody else writes */
-        if (!array_require(rows, "rows", NPY_INT64, "N", &sizes, &indices))
+    if (rows != Py_None) {
+        if (!array_require(rows, "rows", NPY_INT64, "N", sizes, &indices))
             return NULL;
-        SIZE(&sizes, 'B') = SIZE(&sizes, 'N');
+        SIZE(sizes, 'B') = SIZE(sizes, 'N');
     }
-    const size_t count = SIZE(&sizes, 'B');
+    const size_t count = SIZE(sizes, 'B');
     if (h0 != Py_None &&
-        !array_require(h0, "h_0", c.type_num, axes_of[c.layout].states, &sizes, &from))
+        !array_require(h0, "h_0", c.type_num, axes_of[c.layout].states, sizes, &from))
         return NULL;
     if (from.data && count > 0 && !call_can_read(&c, &from))
         return PyErr_Format(PyExc_ValueError, "h_0 must be contiguous");
