@@ -131,7 +131,7 @@ def test_fault_9_wrong_arrays():
     net = _core.Network()
     net._borrow(*sizes, right)
     for wrong in right[:3], tuple(right), None, [*right, right[0]], []:
-        with pytest.raises((TypeError, ValueError), match=r"must be (a )?list"):
+        with pytest.raises(ValueError, match="must be a list"):
             net._borrow(*sizes, wrong)
     first = right[0]
     for wrong in (

@@ -32,7 +32,7 @@ def is_plain() -> bool:
     """
     return not (
         torch.compiler.is_compiling()
-        or _C._are_functorch_transforms_active()
+        or is_transformed()
         or _C._len_torch_dispatch_stack()
         or _C._get_tracing_state() is not None
         or forward_ad._current_level >= 0

@@ -78,15 +78,15 @@ PyObject *raise_uninitialised(const PyObject *self);
 /* network.c: parameters and attributes. */
 extern PyType_Spec network_spec;
 
-/* A copy of parameters as they are now, all in this block of so many bytes; the table
- * of weights in it, whose count is given. */
-PyObject *parameters_snapshot(PyObject *memory, size_t bytes, size_t count,
-                              const crnn_weights **weights);
-
 /* parameters.c: the block of memory that they live in. */
 PyObject *network_allocate(PyObject *self, PyObject *args);
 PyObject *network_borrow(PyObject *self, PyObject *args);
 extern const char network_allocate_doc[], network_borrow_doc[];
+
+/* A copy of parameters as they are now, all in this block of so many bytes; the table
+ * of weights in it, whose count is given. */
+PyObject *parameters_snapshot(PyObject *memory, size_t bytes, size_t count,
+                              const crnn_weights **weights);
 
 /* dlpack.c: arrays of the memory of tensors; functions of the module. */
 extern PyMethodDef dlpack_functions[];

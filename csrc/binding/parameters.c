@@ -256,14 +256,17 @@ PyObject *network_borrow(PyObject *op, PyObject *args)
 {
     PyObject *arrays;
     shape s;
-    if (!PyArg_ParseTuple(args, "nnnnnpO!:_borrow", &s.element, &s.I, &s.H, &s.L, &s.D,
-                          &s.bias, &PyList_Type, &arrays) ||
+    if (!PyArg_ParseTuple(args, "nnnnnpO:_borrow", &s.element, &s.I, &s.H, &s.L, &s.D,
+                          &s.bias, &arrays) ||
         !check_shape(&s))
         return NULL;
     const size_t bytes =
         crnn_mul(crnn_mul((size_t)s.L, (size_t)s.D), sizeof(crnn_weights));
-    /* A list of our own: another thread may be changing theirs. */
-    PyObject *kept = PyList_GetSlice(arrays, 0, PY_SSIZE_T_MAX);
+    /* A list of our own, for another thread may be changing theirs; empty, and so
+     * refused, where theirs is none. */
+    PyObject *kept = PyList_CheckExact(arrays)
+                         ? PyList_GetSlice(arrays, 0, PY_SSIZE_T_MAX)
+                         : PyList_New(0);
     PyObject *capsule = kept ? new_block(bytes, kept) : NULL;
     Py_XDECREF(kept);
     if (!capsule)

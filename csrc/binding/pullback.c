@@ -177,6 +177,30 @@ const char tape_pullback_doc[] =
     "order; a\nlist of the same order, None for what is not needed.  Parameters are "
     "those of network,\nif one is given, else of the call's.";
 
+/* Tape.pullback(), its network borrowed. */
+static PyObject *pull_back(pending_call *c, PyObject *const *args)
+{
+    const size_t kinds = c->net.weights[0].b_ih ? 4 : 2;
+    const Py_ssize_t n = PyTuple_GET_SIZE(args[2]);
+    if ((size_t)n != 2 + kinds * c->net.num_layers * c->net.num_directions)
+        return PyErr_Format(PyExc_ValueError,
+                            "needs must have a bool for input, hx and each parameter");
+    PyObject *const *needed = &PyTuple_GET_ITEM(args[2], 0);
+    PyObject *result = NULL;
+    bool parameters = false;
+    for (Py_ssize_t i = 2; i < n; i++)
+        parameters = parameters || needed[i] == Py_True;
+    products p = {0};
+    const call_axes *axes = &axes_of[c->layout];
+    if (read_gradient(c, args[0], "d_output", axes->y, &p.g.dy, &c->dy) &&
+        read_gradient(c, args[1], "d_h_n", axes->states, &p.g.dhn, &c->dhn) &&
+        make_outputs(c, &p, needed[0] == Py_True, needed[1] == Py_True, parameters) &&
+        compute(c, &p))
+        result = list_products(&p, needed, n);
+    free_products(&p);
+    return result;
+}
+
 PyObject *tape_pullback(PyObject *op, PyObject *const *args, Py_ssize_t count)
 {
     const tape_object *self = (const tape_object *)op;
@@ -190,27 +214,7 @@ PyObject *tape_pullback(PyObject *op, PyObject *const *args, Py_ssize_t count)
         Py_INCREF(c.memory);
     else if (!borrow_parameters(&c, args[3]))
         return NULL;
-    PyObject *result = NULL;
-    const size_t kinds = c.net.weights[0].b_ih ? 4 : 2;
-    const Py_ssize_t n = PyTuple_GET_SIZE(args[2]);
-    if ((size_t)n != 2 + kinds * c.net.num_layers * c.net.num_directions) {
-        PyErr_SetString(PyExc_ValueError,
-                        "needs must have a bool for input, hx and each parameter");
-        goto done;
-    }
-    PyObject *const *needed = &PyTuple_GET_ITEM(args[2], 0);
-    bool parameters = false;
-    for (Py_ssize_t i = 2; i < n; i++)
-        parameters = parameters || needed[i] == Py_True;
-    products p = {0};
-    const call_axes *axes = &axes_of[c.layout];
-    if (read_gradient(&c, args[0], "d_output", axes->y, &p.g.dy, &c.dy) &&
-        read_gradient(&c, args[1], "d_h_n", axes->states, &p.g.dhn, &c.dhn) &&
-        make_outputs(&c, &p, needed[0] == Py_True, needed[1] == Py_True, parameters) &&
-        compute(&c, &p))
-        result = list_products(&p, needed, n);
-    free_products(&p);
-done:
+    PyObject *result = pull_back(&c, args);
     Py_DECREF(c.memory);
     return result;
 }
@@ -268,31 +272,5 @@ PyObject *tape_gradients(PyObject *op, PyObject *const *args, Py_ssize_t count)
     if (make_outputs(&c, &p, true, c.h0, true) && compute(&c, &p))
         result = name_products(state, &p, args[0]);
     free_products(&p);
-    return result;
-}
-
-static PyObject *shape_of(const axis_sizes *sizes, const char *axes)
-{
-    PyObject *shape = PyTuple_New((Py_ssize_t)strlen(axes));
-    for (Py_ssize_t i = 0; shape && axes[i]; i++) {
-        PyObject *size = PyLong_FromSize_t(SIZE(sizes, axes[i]));
-        if (size)
-            PyTuple_SET_ITEM(shape, i, size);
-        else
-            Py_CLEAR(shape);
-    }
-    return shape;
-}
-
-PyObject *tape_shapes(PyObject *op, void *unused)
-{
-    (void)unused;
-    const pending_call *c = &((tape_object *)op)->call;
-    PyObject *y = shape_of(&c->sizes, axes_of[c->layout].y), *result = NULL;
-    PyObject *h = y ? shape_of(&c->sizes, axes_of[c->layout].states) : NULL;
-    if (h)
-        result = c->self->is_cell ? PyTuple_Pack(1, y) : PyTuple_Pack(2, y, h);
-    Py_XDECREF(y);
-    Py_XDECREF(h);
     return result;
 }

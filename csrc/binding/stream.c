@@ -190,8 +190,7 @@ static PyObject *set_state(PyObject *op, PyObject *args)
     if (from.data && count > 0 && !call_can_read(&c, &from))
         return PyErr_Format(PyExc_ValueError, "h_0 must be contiguous");
     for (size_t i = 0; indices.data && i < count; i++)
-        if (view_int64(&indices, 0, i) < 0 ||
-            (uint64_t)view_int64(&indices, 0, i) >= c.batch.num_rows)
+        if ((uint64_t)view_int64(&indices, 0, i) >= c.batch.num_rows)
             return PyErr_Format(PyExc_IndexError, "rows must be in 0 .. B-1");
     bool busy;
     Py_BEGIN_CRITICAL_SECTION(op);

@@ -148,6 +148,32 @@ static PyMethodDef methods[] = {
     {0},
 };
 
+static PyObject *shape_of(const axis_sizes *sizes, const char *axes)
+{
+    PyObject *shape = PyTuple_New((Py_ssize_t)strlen(axes));
+    for (Py_ssize_t i = 0; shape && axes[i]; i++) {
+        PyObject *size = PyLong_FromSize_t(SIZE(sizes, axes[i]));
+        if (size)
+            PyTuple_SET_ITEM(shape, i, size);
+        else
+            Py_CLEAR(shape);
+    }
+    return shape;
+}
+
+static PyObject *get_shapes(PyObject *op, void *unused)
+{
+    (void)unused;
+    const pending_call *c = &((tape_object *)op)->call;
+    PyObject *y = shape_of(&c->sizes, axes_of[c->layout].y), *result = NULL;
+    PyObject *h = y ? shape_of(&c->sizes, axes_of[c->layout].states) : NULL;
+    if (h)
+        result = c->self->is_cell ? PyTuple_Pack(1, y) : PyTuple_Pack(2, y, h);
+    Py_XDECREF(y);
+    Py_XDECREF(h);
+    return result;
+}
+
 static PyObject *get_dtype(PyObject *op, void *unused)
 {
     (void)unused;
@@ -155,7 +181,7 @@ static PyObject *get_dtype(PyObject *op, void *unused)
 }
 
 static PyGetSetDef properties[] = {
-    {"shapes", tape_shapes, NULL, "Of the results of the call, a tuple each.", NULL},
+    {"shapes", get_shapes, NULL, "Of the results of the call, a tuple each.", NULL},
     {"dtype", get_dtype, NULL, "Of the call.", NULL},
     {0},
 };

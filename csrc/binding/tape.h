@@ -17,7 +17,6 @@ typedef struct {
 /* pullback.c */
 PyObject *tape_pullback(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *tape_gradients(PyObject *self, PyObject *const *args, Py_ssize_t count);
-PyObject *tape_shapes(PyObject *self, void *unused);
 extern const char tape_pullback_doc[], tape_gradients_doc[];
 
 #endif

@@ -46,11 +46,12 @@ typedef struct {
 } crnn_pointers;
 
 typedef struct {
-    crnn_division d;    /* first: tasks are handed a division; its stage is the span */
-    size_t direction;   /* that the products over time are at */
+    crnn_division d;  /* first: tasks are handed a division; its stage is the span */
+    size_t direction; /* that the products over time are at */
+    size_t first_step,
+        last_step;      /* of the span, that the chain is at, in its own time */
     size_t num_rows;    /* of the span */
     size_t rows_before; /* of the direction's spans before it */
-    size_t first_step, last_step; /* of it, that the chain is at, in its own time */
     const crnn_gradients *g;
     size_t span_steps;   /* of the longest span */
     char *dz[2];         /* [span_steps + 1][B][H] of each direction, rows by rank */
@@ -79,6 +80,13 @@ crnn_adjoint *crnn_lay_out(const crnn_network *net, const crnn_batch *batch,
 static inline bool crnn_wants_inputs(const crnn_adjoint *a, size_t layer)
 {
     return layer > 0 || a->g->dx.data;
+}
+
+/* Whether the span is the direction's last: its rows begin in it. */
+static inline bool crnn_is_last_span(const crnn_adjoint *a)
+{
+    const crnn_stage *span = &a->d.stage;
+    return a->direction ? span->last == a->d.call.num_steps : span->first == 0;
 }
 
 /* Where dz of a row lies, by its rank in the call's order: for a step of the span, or

@@ -134,7 +134,7 @@ bool crnn_find_blocks(crnn_adjoint *a)
         copy(&a->inputs);
         return copy(&a->gradients) && copy(&a->states);
     }
-    if (a->direction ? a->d.stage.last == a->d.call.num_steps : a->d.stage.first == 0) {
+    if (crnn_is_last_span(a)) {
         const ptrdiff_t step = batch->h0.data ? batch->h0.stride[1] : 0;
         a->num_kept -= B;
         leave(a, &a->first_states, first_state(a, a->direction ? 0 : B - 1), step);

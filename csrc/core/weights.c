@@ -38,10 +38,7 @@ static bool is_first(const crnn_share *s, size_t row)
 /* Whether a group, the last one too, ends before a row. */
 static bool is_last(const crnn_share *s, size_t row)
 {
-    const crnn_adjoint *a = s->a;
-    const bool ends =
-        a->direction ? a->d.stage.last == a->d.call.num_steps : a->d.stage.first == 0;
-    return is_first(s, row) || (ends && row == a->num_rows);
+    return is_first(s, row) || (crnn_is_last_span(s->a) && row == s->a->num_rows);
 }
 
 /* What a product multiplies x by: rows of a block, whose own first row is at origin. */
