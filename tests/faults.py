@@ -7,6 +7,7 @@ import platform
 import signal
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import crnn
 DTYPES = ("float32", "float64")
 T, B, I, H = 4, 2, 3, 5  # noqa: E741
 UNDER_ASAN = "libasan" in os.environ.get("LD_PRELOAD", "")
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 LINUX = sys.platform == "linux"
 MACHINE = platform.machine()
 

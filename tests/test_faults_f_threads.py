@@ -6,12 +6,18 @@ test_import.py; of row 93 test_layering.py checks that the core calls no Python.
 """
 
 import sys
-import sysconfig
 import threading
 
 import numpy as np
 import pytest
-from faults import UNDER_ASAN, both_dtypes, check_usable, run_python, same_bits
+from faults import (
+    FREE_THREADED,
+    UNDER_ASAN,
+    both_dtypes,
+    check_usable,
+    run_python,
+    same_bits,
+)
 from shapes import draw
 from threaded import PRELUDE, check_calls, large_calls, results_alone
 
@@ -157,9 +163,7 @@ def test_fault_85_input_is_resized_while_computing(members, dtype):
     check_usable(net)
 
 
-@pytest.mark.skipif(
-    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL"
-)
+@pytest.mark.skipif(not FREE_THREADED, reason="this Python has a GIL")
 def test_fault_91_free_threaded_python_stays_so():
     assert not sys._is_gil_enabled()
 

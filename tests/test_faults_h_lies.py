@@ -2,14 +2,13 @@
 
 import json
 import struct
-import sysconfig
 import zipfile
 
 import checkpoints
 import numpy as np
 import pytest
 from checkpoints import refused
-from faults import run_python, same_bits
+from faults import FREE_THREADED, run_python, same_bits
 from weight_files import NAMES, is_same, write
 
 import crnn
@@ -102,7 +101,7 @@ def test_fault_115_zip_bombs(tmp_path):
     code = "import crnn, sys\ntry: crnn.load(sys.argv[1])\n"
     code += "except crnn.FormatError: print('refused')"
     # Without a GIL, Python reserves a GiB of addresses at its start.
-    memory = 2 << 30 if sysconfig.get_config_var("Py_GIL_DISABLED") else 1 << 30
+    memory = 2 << 30 if FREE_THREADED else 1 << 30
     assert run_python(code, path, memory=memory).stdout == "refused\n"
 
 

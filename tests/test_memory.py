@@ -6,12 +6,12 @@ import gc
 import pickle
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import numpy as np
 import pytest
 from faults import (
+    FREE_THREADED,
     LINUX,
     UNDER_ASAN,
     B,
@@ -257,7 +257,7 @@ print("done")
 
 @pytest.mark.skipif(UNDER_ASAN, reason="replaces the allocator under the sanitizer")
 @pytest.mark.skipif(
-    bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    FREE_THREADED and sys.version_info < (3, 14),
     reason="a list that finds no memory frees what it never had (Python 3.13)",
 )
 @pytest.mark.parametrize("span", ["once", "thrice"])
