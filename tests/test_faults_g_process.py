@@ -59,7 +59,7 @@ for kib in range(0, 40000, 700):
     _core.stop_team()
     with open("/proc/self/statm") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + (kib << 10), -1))
+    resource.setrlimit(resource.RLIMIT_AS, (used + (kib << 10), resource.RLIM_INFINITY))
     try:
         assert len(_core.run_team(3, 5)) in (1, 2, 3)
         check_calls(calls, expected)
@@ -67,7 +67,7 @@ for kib in range(0, 40000, 700):
     except MemoryError:
         refused += 1
     finally:
-        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
 assert checked
 check_calls(calls, expected)
 """

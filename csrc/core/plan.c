@@ -15,6 +15,8 @@
 /* A matrix that alone fills the second cache. */
 #define LARGE_MATRIX ((size_t)1 << 20)
 #define SPAN_ROWS ((size_t)1024)
+/* Layers that follow each other: spans short enough that all soon have work. */
+#define STAGGER_STEPS ((size_t)16)
 /* Of a part of the batch: pointers to them take memory. */
 #define MOST_ROWS ((size_t)1024)
 
@@ -92,14 +94,15 @@ static double network_cycles(const workload *w, double rows, double cols)
     return sum * (double)w->net->num_directions;
 }
 
-static double schedule_cycles(const workload *w, crnn_schedule schedule, size_t B,
-                              size_t threads, double spans)
+static double plan_cycles(const workload *w, const crnn_plan *plan, size_t B)
 {
     const crnn_network *net = w->net;
+    const size_t threads = plan->threads;
     const double H = (double)net->hidden_size, rows = (double)B,
-                 L = (double)net->num_layers, n = (double)threads;
+                 L = (double)net->num_layers, n = (double)threads,
+                 spans = w->steps / (double)crnn_max(plan->span_steps, 1);
     const double alone = network_cycles(w, rows, H);
-    switch (schedule) {
+    switch (plan->schedule) {
     case CRNN_ROWS:
         return network_cycles(w, rows / n, H) + JOIN_CYCLES;
     case CRNN_DIRECTIONS:
@@ -202,26 +205,39 @@ static double share_filled(const crnn_batch *batch)
     return batch->lengths && all > 0 ? (double)sum / all : 1;
 }
 
+/* What a schedule makes of a call, but for what it costs. */
+static crnn_plan plan_as(const crnn_network *net, const crnn_batch *batch,
+                         crnn_schedule schedule, size_t threads, bool turned)
+{
+    const size_t T = batch->num_steps, B = batch->num_rows;
+    crnn_plan plan = {.schedule = schedule, .threads = threads, .share = 1};
+    plan.part_rows =
+        schedule == CRNN_ROWS ? rows_of_part(net, B, threads) : crnn_min(B, MOST_ROWS);
+    plan.parts = B > plan.part_rows ? (B - 1) / plan.part_rows + 1 : 1;
+    plan.span_steps = span_steps(net, plan.part_rows, T, schedule == CRNN_COLUMNS);
+    if (schedule == CRNN_LAYERS)
+        plan.span_steps = crnn_min(plan.span_steps, crnn_max(T / 16, STAGGER_STEPS));
+    if (schedule == CRNN_COLUMNS)
+        plan.span_steps = crnn_min(plan.span_steps, crnn_meeting_steps(net, B));
+    plan.packed = crnn_is_packed(net, &plan, crnn_mul(T, B), turned);
+    return plan;
+}
+
 static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
                            const crnn_team *team, bool backward)
 {
-    const size_t T = batch->num_steps, B = batch->num_rows;
-    const size_t uses = crnn_mul(T, B);
+    const size_t B = batch->num_rows;
     const bool turned = crnn_is_turned(net, backward);
-    crnn_plan plan = {.threads = 1, .share = 1, .part_rows = crnn_min(B, MOST_ROWS)};
-    plan.parts = B > MOST_ROWS ? (B - 1) / MOST_ROWS + 1 : 1;
-    plan.span_steps = span_steps(net, plan.part_rows, T, false);
-    plan.packed = crnn_is_packed(net, &plan, uses, turned);
+    crnn_plan best = plan_as(net, batch, CRNN_ALONE, 1, turned);
     if (team->size < 2 || (!team->calm && !team->preferred))
-        return plan;
+        return best;
 
-    /* Layers that follow each other: spans short enough that all soon have work. */
-    const size_t stagger = crnn_max(T / 16, 16);
     const double meeting = team->meeting_ns ? team->meeting_ns : MEETING_NS;
-    const workload w = {net, (double)T, share_filled(batch),
+    const workload w = {net, (double)batch->num_steps, share_filled(batch),
                         meeting * CYCLES_OF_MEETING_NS};
     const double alone = network_cycles(&w, (double)B, (double)net->hidden_size);
-    const double least = LEAST_CYCLES + (team->awake ? 0 : WAKE_CYCLES);
+    if (!team->preferred && alone < LEAST_CYCLES + (team->awake ? 0 : WAKE_CYCLES))
+        return best;
     for (crnn_schedule s = CRNN_ROWS; s <= CRNN_COLUMNS; s++) {
         const size_t threads = threads_for(net, B, team, s);
         if (threads < 2 || (backward && s == CRNN_LAYERS))
@@ -229,31 +245,16 @@ static crnn_plan plan_call(const crnn_network *net, const crnn_batch *batch,
         if (backward && s == CRNN_DIRECTIONS && !team->preferred &&
             keeps_too_much(net, batch, threads))
             continue;
-        const size_t usual = span_steps(net, plan.part_rows, T, s == CRNN_COLUMNS);
-        const size_t span = s == CRNN_LAYERS ? crnn_min(usual, stagger) : usual;
-        const double spans = (double)T / (double)crnn_max(span, 1);
+        crnn_plan plan = plan_as(net, batch, s, threads, turned);
         const double doubt = s != CRNN_COLUMNS           ? 1
-                             : plan.schedule > CRNN_ROWS ? MORE_DOUBT
+                             : best.schedule > CRNN_ROWS ? MORE_DOUBT
                                                          : DOUBT;
-        const double cycles = doubt * schedule_cycles(&w, s, B, threads, spans);
+        plan.share = doubt * plan_cycles(&w, &plan, B) / alone;
         if (team->preferred ? s == team->preferred
-                            : alone >= least && cycles < plan.share * alone &&
-                                  cycles < LEAST_GAIN * alone) {
-            plan.schedule = s;
-            plan.threads = threads;
-            plan.span_steps = span;
-            plan.share = cycles / alone;
-        }
+                            : plan.share < best.share && plan.share < LEAST_GAIN)
+            best = plan;
     }
-    if (plan.schedule == CRNN_COLUMNS)
-        plan.span_steps = crnn_min(plan.span_steps, crnn_meeting_steps(net, B));
-    if (plan.schedule == CRNN_ROWS) {
-        plan.part_rows = rows_of_part(net, B, plan.threads);
-        plan.parts = (B - 1) / plan.part_rows + 1;
-        plan.span_steps = span_steps(net, plan.part_rows, T, false);
-    }
-    plan.packed = crnn_is_packed(net, &plan, uses, turned);
-    return plan;
+    return best;
 }
 
 crnn_plan crnn_plan_forward(const crnn_network *net, const crnn_batch *batch,
