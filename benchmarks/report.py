@@ -40,7 +40,8 @@ us a call, the least of all rounds and in parentheses the median. One process fo
 engine, bound to the same CPUs, with equal threads; outputs checked before timing;
 rounds interleaved. `limit` is the least time that this machine allows, from its FMA
 peak and read rates measured in the same run, for several threads while as many cores
-are at it; `% of peak` is that of the FMA peak."""
+are at it; `% of peak` is that of the FMA peak. T steps, B rows, I inputs, H units
+(I = H unless said)."""
 
 PAGE = """\
 # Benchmarks
@@ -174,7 +175,8 @@ def bullets(lines):
 
 def verdict(rows):
     return (
-        f"Where crnn is slower than an engine:\n\n{bullets(losses(rows))}\n\n"
+        "Where crnn is slower than an engine, of the cases above:\n\n"
+        f"{bullets(losses(rows))}\n\n"
         f"What did not run:\n\n{bullets(absences(rows))}"
     )
 

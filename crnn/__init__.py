@@ -35,8 +35,8 @@ if _typing.TYPE_CHECKING:
     from . import plot as plot
     from . import sequences as sequences
     from . import training as training
-    from .explain import explain
     from .onnx import from_onnx, to_onnx
+    from .schedule import explain
     from .weights import load, save
 
 __all__ = [
@@ -67,7 +67,7 @@ register_threadpoolctl()
 
 # What not every program needs is imported when it is first used.
 _LAZY = {
-    "explain": "explain",
+    "explain": "schedule",
     "from_onnx": "onnx",
     "load": "weights",
     "save": "weights",

@@ -1,6 +1,7 @@
 """`python -m crnn demo | info | bench | run script.py`."""
 
 import argparse
+import os
 
 import crnn
 
@@ -27,6 +28,8 @@ def main(argv=None):
 
         bench.main()
     elif options.command == "run":
+        if not os.path.exists(options.script):
+            program.error(f"can't open file {options.script!r}")
         from crnn.torch import run  # torch is optional
 
         run(options.script, options.arguments)

@@ -17,7 +17,8 @@ ADVICE = (
     "torch.save(model.state_dict(), path)"
 )
 
-# One byte can make an object of some 70.  A quarter of a million tensors need less.
+# One byte can make an object of some 70 bytes.  The pickle of a quarter of a million
+# tensors is shorter.
 MAX_PICKLE = 1 << 25
 
 # As many as NumPy can have.

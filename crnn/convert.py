@@ -62,7 +62,8 @@ class Conversions:
 
         Raises:
             TypeError: module is something else.
-            DTypeError: (a TypeError and ValueError) its parameters are no real floats.
+            ShapeError: (a RuntimeError and ValueError) a parameter has no real floats.
+            DTypeError: (a TypeError and ValueError) some are float32, some float64.
         """
         torch_nn = sys.modules.get("torch.nn")
         kind = getattr(torch_nn, cls._KIND, ())
@@ -86,7 +87,12 @@ class Conversions:
         """
         parameters = self._check_initialised()
         # Not by an import statement: crnn itself does without torch.
-        torch = importlib.import_module("torch")
+        try:
+            torch = importlib.import_module("torch")
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "to_torch needs torch: pip install crnn[torch]", name=error.name
+            ) from error
         kind = getattr(torch.nn, self._KIND)
         dtype = getattr(torch, self._dtype.name)
         options = self._options_of(self)

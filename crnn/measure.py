@@ -11,7 +11,7 @@ from timeit import timeit
 def find_torch():
     """torch, or None where it is not installed.
 
-    Without an import statement, which only crnn/torch.py may have: nothing in crnn
+    Without an import statement, which only crnn/torch may have: nothing in crnn
     needs torch, and who asks merely compares crnn with it.
     """
     if importlib.util.find_spec("torch") is None:

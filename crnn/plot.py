@@ -1,6 +1,6 @@
 """Plots of recurrent networks: states, gradients, eigenvalues, unrolled drawings.
 
-Needs matplotlib (``pip install crnn[plot]``), imported by the first plot.  Every
+Needs matplotlib (``pip install 'crnn[plot]'``), imported by the first plot.  Every
 function draws into ``ax``, the current Axes of pyplot by default, and returns it.
 Sizes: T time, B batch, I input, H hidden, L layers, D directions.
 """

@@ -20,7 +20,8 @@ os.register_at_fork(after_in_child=lambda: _core.set_main_thread(threading.get_i
 _threadpoolctl = None  # the module in which crnn is registered
 
 
-def _checked(n: int) -> int:
+def checked_number(n: int) -> int:
+    """A number of threads; TypeError or ValueError if it cannot be one."""
     if isinstance(n, bool):
         raise TypeError(f"the number of threads must be an int, got {n!r}")
     n = operator.index(n)
@@ -43,7 +44,7 @@ def set_num_threads(n: int) -> None:
         ValueError: n is less than 1.
     """
     register_threadpoolctl()
-    _core.set_num_threads(_checked(n))
+    _core.set_num_threads(checked_number(n))
 
 
 def get_num_threads() -> int:
@@ -77,7 +78,7 @@ class threads(contextlib.ContextDecorator):
     """
 
     def __init__(self, n: int):
-        self._n = _checked(n)
+        self._n = checked_number(n)
         self._before = []
 
     def __enter__(self) -> "threads":
@@ -138,7 +139,7 @@ def _controller(base: type) -> type:
             return _core.get_num_threads()
 
         def set_num_threads(self, num_threads: int) -> None:
-            _core.set_num_threads(_checked(num_threads))
+            _core.set_num_threads(checked_number(num_threads))
 
         def get_version(self) -> str:
             return __version__

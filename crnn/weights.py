@@ -24,10 +24,10 @@ DTYPES |= {"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "C64": "<c8"}
 def load(path: str | os.PathLike) -> dict:
     """The arrays of a file by name: what `RNN.from_state_dict` takes.
 
-    Reads ``.npz``, ``.safetensors`` (needs ``pip install crnn[safetensors]``), the
-    ``.pt``, ``.pth`` or ``.bin`` files of torch.save (1.6 and later; without torch),
-    and the weights of ``.onnx`` (needs ``pip install crnn[onnx]``).  The content, not
-    the suffix, tells all but the last.
+    Reads ``.npz``, ``.safetensors`` (needs ``pip install 'crnn[safetensors]'``), the
+    ``.pt``, ``.pth``, ``.bin`` or ``.ckpt`` files of torch.save (1.6 and later; without
+    torch), and the weights of ``.onnx`` (needs ``pip install 'crnn[onnx]'``).  The
+    content, not the suffix, tells all but the last.
 
     The file may come from anywhere: no code in it is ever run, and no size is believed
     before it is checked.

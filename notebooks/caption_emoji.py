@@ -1,6 +1,6 @@
 """Emoji pictures to their names, a word at a time: image captioning in miniature.
 
-    pip install crnn torch emoji Pillow && apt install fonts-noto-color-emoji
+    pip install -e '.[notebooks]' && apt install fonts-noto-color-emoji
     python notebooks/caption_emoji.py [language] [path of NotoColorEmoji.ttf]
 
 Every name occurs once, so a held-out one can only be right if it is put together anew:

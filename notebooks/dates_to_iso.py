@@ -1,6 +1,6 @@
 """Dates in six locales to ISO form: an encoder-decoder with dot attention.
 
-    pip install crnn torch babel
+    pip install -e '.[notebooks]'
     python notebooks/dates_to_iso.py
 
 "vendredi 12 mai 2000" becomes "2000-05-12": the decoder must look back at the input, in

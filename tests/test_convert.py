@@ -174,6 +174,12 @@ def test_nothing_is_drawn_from_torch(torch):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_to_torch_without_torch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ModuleNotFoundError, match=r"to_torch needs torch: pip install"):
+        network().to_torch()
+
+
 def test_the_module_of_to_torch_trains(torch):
     net = network()
     module = net.to_torch()

@@ -1,10 +1,12 @@
 """crnn.explain: what it says of calls whose schedule is clear."""
 
+import doctest
+
 import numpy as np
 import pytest
 
 import crnn
-from crnn import _core
+from crnn import _core, schedule
 
 
 @pytest.fixture(autouse=True)
@@ -93,3 +95,13 @@ def test_shapes_that_do_not_fit(shape):
     with pytest.raises(ValueError):
         crnn.explain(rnn, shape)
     assert rnn(np.zeros((3, 2, 64), np.float32))[0].shape == (3, 2, 8)
+
+
+def test_the_example_and_what_is_refused():
+    found = doctest.testmod(schedule, extraglobs={"crnn": crnn})
+    assert found.attempted and not found.failed
+    assert callable(crnn.explain)  # whatever modules have been imported
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        crnn.explain(crnn.RNN(3, 4), (5, 2, 3), threads=0)
+    with pytest.raises(ValueError, match="must be 3, not 4"):
+        crnn.explain(crnn.RNN(3, 4), (5, 2, 4))

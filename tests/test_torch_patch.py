@@ -283,4 +283,4 @@ def test_run(torch, tmp_path):
     )
     command[-4] = "missing.py"
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode != 0 and "missing.py" in done.stderr
+    assert done.returncode == 2 and "'missing.py'" in done.stderr

@@ -71,7 +71,7 @@ class Engine:
 def refuse_ragged(job):
     """Unsupported, where computing the padding too would not give the right states."""
     if job.lengths is not None and (job.case.L > 1 or job.case.D > 1):
-        raise Unsupported("has no ragged batches")
+        raise Unsupported("has no ragged batches of several layers or directions")
 
 
 def drop_padding(job, output, h_n):

@@ -22,7 +22,7 @@ class SequenceClassifier(ManyToOne):
         >>> SequenceClassifier(8, epochs=20).fit(X, y).predict(["ha ha ha ha"]).tolist()
         [1]
 
-    """ + ManyToOne.__doc__.split("\n\n", 1)[1]
+    """ + ManyToOne.__doc__.split("\n\n    ", 1)[1]
 
     _FITTED = ("encoder_", "classes_")
     _KIND = "classifier"

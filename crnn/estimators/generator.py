@@ -34,7 +34,7 @@ class SequenceGenerator(ToSequence):
         >>> SequenceGenerator(32, epochs=100).fit(X, y).predict(X[[2, 0]])
         ['three', 'one']
 
-    """ + Estimator.__doc__.split("\n\n", 2)[2]
+    """ + Estimator.__doc__.split("\n\n    ", 2)[2]
 
     _FITTED = ("vocabulary_", "is_text_", "max_length_", "mean_", "scale_")
 

@@ -9,7 +9,7 @@ from .encoder import encode, encode_vjp, make_encoder, named
 
 
 class ManyToOne(Estimator):
-    """A network that reads a sequence, or two, and says one thing.
+    __doc__ = """A network that reads a sequence, or two, and says one thing.
 
         states = RNN(embedded or standardised sequence)
         u = the last states of both directions, or mean or maximum of all over time
@@ -18,7 +18,8 @@ class ManyToOne(Estimator):
     Args:
         pooling: "last", "mean" or "max".
         pairs: whether each of X is a pair of sequences.
-    """
+
+    """ + Estimator.__doc__.split("\n\n    ", 2)[2]
 
     def __init__(self, *args, pooling="last", pairs=False, **kwargs):
         super().__init__(*args, **kwargs)

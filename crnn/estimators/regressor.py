@@ -19,7 +19,7 @@ class SequenceRegressor(ManyToOne):
         >>> bool(abs(model.predict(X) - np.sin(t[12:52])).max() < 0.1)
         True
 
-    """ + ManyToOne.__doc__.split("\n\n", 1)[1]
+    """ + ManyToOne.__doc__.split("\n\n    ", 1)[1]
 
     _FITTED = ("encoder_", "y_mean_", "y_scale_")
     _KIND = "regressor"

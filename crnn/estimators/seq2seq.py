@@ -38,7 +38,7 @@ class Seq2Seq(ToSequence):
         >>> model.predict(["aab", "ba"])
         ['baa', 'ab']
 
-    """ + Estimator.__doc__.split("\n\n", 2)[2]
+    """ + Estimator.__doc__.split("\n\n    ", 2)[2]
 
     _FITTED = ("encoder_", "vocabulary_", "is_text_", "max_length_")
 

@@ -25,7 +25,7 @@ class SequenceTagger(Estimator):
         >>> "".join(model.predict(["baab"])[0])
         'yxxy'
 
-    """ + Estimator.__doc__.split("\n\n", 2)[2]
+    """ + Estimator.__doc__.split("\n\n    ", 2)[2]
 
     _FITTED = ("encoder_", "classes_")
     _KIND = "classifier"

@@ -40,7 +40,7 @@ class SequenceTranscriber(ToSequence):
         >>> SequenceTranscriber(16, epochs=50).fit(X, y).predict(["bbaa", "aaaab"])
         ['ba', 'ab']
 
-    """ + Estimator.__doc__.split("\n\n", 2)[2]
+    """ + Estimator.__doc__.split("\n\n    ", 2)[2]
 
     _FITTED = ("encoder_", "vocabulary_", "is_text_")
 

@@ -66,8 +66,9 @@ class RNN(torch.nn.RNN):
 class RNNCell(torch.nn.RNNCell):
     """torch.nn.RNNCell with forward and backward computed by crnn; see `RNN`.
 
-    Batches of fewer than 32 rows are left to torch, which is sooner done with them, and
-    without AVX-512 smaller ones of wide cells and all that are trained.
+    Left to torch, which is sooner done with them, are batches of fewer than 32 rows, or
+    of fewer than 2^19 / (H (I + H)), and on a processor without AVX-512 also those of
+    fewer than H (I + H) / 2^13 and all that are trained.
 
     Inputs: input, hx=None
         * input: (N, I) or (I,).

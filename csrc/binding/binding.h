@@ -55,7 +55,7 @@ typedef struct {
     vectorcallfunc vectorcall;
     PyObject *training, *dropout, *mode, *batch_first; /* read at every call */
     crnn_activation activation; /* that mode names, or CRNN_IDENTITY */
-    PyObject *memory;           /* capsule that owns weights; NULL until allocate() */
+    PyObject *memory;           /* capsule that owns weights; NULL at first */
     size_t memory_bytes;
     const crnn_weights *weights; /* [L*D] */
     crnn_dtype dtype;

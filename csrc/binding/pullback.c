@@ -1,5 +1,5 @@
 /*
- * pullback.c - Tape.pullback(): from the gradients of results to those of arguments.
+ * pullback.c - what a Tape can do: from the gradients of results to those of arguments.
  */
 #include "tape.h"
 

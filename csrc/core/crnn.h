@@ -100,7 +100,8 @@ typedef struct {
 /* Bytes of the states of so many rows, aligned to CRNN_ALIGNMENT, or CRNN_TOO_BIG. */
 size_t crnn_states_size(const crnn_network *net, size_t num_state_rows);
 
-/* Asked about once a millisecond of work, by every thread. */
+/* Asked about once a millisecond of work, by every thread; where threads meet at
+ * barriers between spans, by the caller's. */
 typedef struct {
     bool (*cancelled)(void *context);
     void *context;

@@ -25,8 +25,8 @@
 #define TILE_ROWS ((size_t)8)
 #define MOST_KEPT ((size_t)1 << 20)
 
-/* Multiply-adds of steps whose threads meet: only after them it is asked whether a call
- * shall end. */
+/* Multiply-adds a lane of steps whose threads meet: only after them it is asked whether
+ * a call shall end. */
 #define MEETING_WORK ((size_t)1 << 24)
 
 #define SECOND_CACHE 800e3 /* bytes, beside what else is there */

@@ -164,8 +164,8 @@ crnn_lease crnn_team_acquire(size_t wanted)
     return lease;
 }
 
-/* A call that waited for half of its time would have been done as soon alone: calls are
- * for a while, twice as long as the last time if that was not long ago. */
+/* A call that waited for half of its time would have been done as soon alone: calls
+ * stay alone for a while, twice as long as the last time if that was not long ago. */
 static void remember(void)
 {
     const uint64_t waited = crnn_jobs_waited(), now = crnn_now();

@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import _core
-from .team import get_num_threads
+from .team import checked_number, get_num_threads
 
 _SCHEDULES = {
     "alone": "one thread",
@@ -24,19 +24,19 @@ def explain(rnn, input_shape, *, threads=None, backward=False) -> None:
         backward: whether to explain the backward pass of `vjp` instead.
 
     Raises:
-        ShapeError, ValueError: an input of this shape does not fit.
+        ValueError: an input of this shape does not fit, or threads is less than 1.
 
-    Example:
-        >>> explain(RNN(256, 256), (128, 32, 256), threads=2)
+    Example, on a processor with AVX-512:
+        >>> crnn.explain(crnn.RNN(256, 256), (128, 32, 256), threads=2)
         RNN(256, 256) on (128, 32, 256), float32, 2 threads allowed
           schedule    rows: 4 parts of 8 rows, each through the whole network
-          projection  32 steps at a time
+          projection  16 steps at a time
           matrices    read where they are
           estimate    0.50 of one thread's time
     """
     dtype = next(rnn.parameters()).dtype
     x = np.broadcast_to(np.zeros((), dtype), input_shape)
-    allowed = get_num_threads() if threads is None else threads
+    allowed = get_num_threads() if threads is None else checked_number(threads)
     schedule, _, parts, part_rows, span_steps, packed, share = _core.plan(
         rnn, x, allowed, backward
     )
