@@ -191,7 +191,8 @@ class Stream(_core.Stream):
             raise ValueError("out must be aligned and of native byte order")
         if not array.flags.writeable:
             raise ValueError("out is read-only")
-        element, rows = array.itemsize, self.batch_size or 1
+        element, B = array.itemsize, self.batch_size
+        rows = 1 if B is None else B
         width = array.shape[-1] * element
         if (width > element and array.strides[-1] != element and rows) or (
             rows > 1 and abs(array.strides[0]) < width

@@ -102,6 +102,16 @@ def test_parameters():
     assert not same_bits(cell(x), before) and not cell(x).any()
 
 
+def test_no_units():
+    cell, x = crnn.RNNCell(3, 0), np.ones((2, 3), np.float32)
+    h, pullback = cell.vjp(x)
+    assert h.shape == cell(x, h).shape == (2, 0)
+    found = pullback(h)
+    assert found["weight_ih"].shape == (0, 3) and not found["input"].any()
+    h, pullback = cell.vjp(x, h)
+    assert pullback(h)["hx"].shape == (2, 0)
+
+
 def test_constructor():
     cell = crnn.RNNCell(3, 4, True, "relu", None, np.float64)
     assert (cell.input_size, cell.hidden_size, cell.bias) == (3, 4, True)

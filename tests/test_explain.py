@@ -103,5 +103,6 @@ def test_the_example_and_what_is_refused():
     assert callable(crnn.explain)  # whatever modules have been imported
     with pytest.raises(ValueError, match="at least 1, got 0"):
         crnn.explain(crnn.RNN(3, 4), (5, 2, 3), threads=0)
+    crnn.explain(crnn.RNN(3, 4), (5, 2000, 3), threads=2**62)
     with pytest.raises(ValueError, match="must be 3, not 4"):
         crnn.explain(crnn.RNN(3, 4), (5, 2, 4))

@@ -44,6 +44,15 @@ def test_fault_44_memory(arguments, dtype):
 
 
 @both_dtypes
+def test_fault_49_no_rows_at_all(dtype, isa):
+    """Of a network whose matrices would be copied for a few rows."""
+    net, x = crnn.RNN(4, 200, dtype=dtype), np.zeros((2, 0, 4), dtype)
+    output, h_n, pullback = net.vjp(x)
+    assert output.shape == net(x)[0].shape == (2, 0, 200) and h_n.shape == (1, 0, 200)
+    assert not any(g.any() for g in pullback(output, h_n).values())
+
+
+@both_dtypes
 @pytest.mark.parametrize("size", [2**62, 2**63 - 1, 2**63, 2**64, 10**30])
 def test_fault_45_sizes_that_cannot_be_addressed(size, dtype):
     for arguments in (size, 5), (3, size), (3, 5, size), (size, size, size):

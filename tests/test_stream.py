@@ -226,6 +226,8 @@ def test_attributes():
     assert rnn.stream(0).step(np.zeros((0, 3), np.float32)).shape == (0, 4)
     empty = np.zeros((0, 4), np.float32)
     assert rnn.stream(0).step(np.zeros((0, 3), np.float32), empty) is empty
+    swapped = np.zeros((0, 3), ">f4")
+    assert rnn.eval().stream(0).step(swapped, out=empty) is empty
     batch_first = make(3, 4, batch_first=True)
     check_stream(batch_first.stream(), inputs(None, 3))
 

@@ -16,8 +16,8 @@ bool array_is_plain(PyObject *array, int type_num)
 enum { FEATURES = 2 };
 
 /* Views have the strides of time, batch and features; the states' first axis takes the
- * place of time, the rows of a packed batch that of time and batch.  A single feature
- * is contiguous, whatever its stride. */
+ * place of time, the rows of a packed batch that of time and batch.  One feature
+ * or none is contiguous, whatever its stride. */
 static void set_stride(crnn_view *view, char letter, PyArrayObject *array, int axis)
 {
     static const unsigned char places['T' + 1] = {['B'] = 1,
@@ -25,7 +25,7 @@ static void set_stride(crnn_view *view, char letter, PyArrayObject *array, int a
                                                   ['H'] = FEATURES,
                                                   ['F'] = FEATURES}; /* N, S, T: 0 */
     const size_t place = places[(unsigned char)letter];
-    const ptrdiff_t stride = place == FEATURES && PyArray_DIM(array, axis) == 1
+    const ptrdiff_t stride = place == FEATURES && PyArray_DIM(array, axis) <= 1
                                  ? PyArray_ITEMSIZE(array)
                                  : PyArray_STRIDE(array, axis);
     view->stride[place] = stride;

@@ -74,7 +74,8 @@ static PyObject *plan(PyObject *module, PyObject *args)
         return NULL;
     crnn_plan p;
     if (!plan_call((network_object *)network, (PyArrayObject *)x,
-                   threads > 0 ? (size_t)threads : 1, backward, &p))
+                   crnn_min((size_t)(threads > 0 ? threads : 1), CRNN_MAX_THREADS),
+                   backward, &p))
         return NULL;
     return Py_BuildValue("snnnnNd", schedule_names[p.schedule], (Py_ssize_t)p.threads,
                          (Py_ssize_t)p.parts, (Py_ssize_t)p.part_rows,

@@ -78,7 +78,8 @@ static size_t least_uses(const crnn_network *net, const crnn_plan *plan)
     /* A small second cache gives pieces of rows slowly even where it holds them all. */
     if (matrix < 2 * CRNN_FIRST_CACHE)
         return NEVER;
-    const size_t width = net->kernels->panel(plan->part_rows, net->few_loads);
+    const size_t width =
+        net->kernels->panel(crnn_max(plan->part_rows, 1), net->few_loads);
     return crnn_mul(width, net->kernels->element) > CRNN_LINE ? 2 * FEW_USES
                                                               : 4 * FEW_USES;
 }
